@@ -1,0 +1,136 @@
+"""Every setting, read once from the environment (prefix SEGMENTS_), checked, then passed on as arguments."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,200}")
+
+
+class SettingsError(Exception):
+    """A setting cannot be used."""
+
+
+def _blank_is_missing(value: object) -> object:
+    return None if value == "" else value
+
+
+OptionalText = Annotated[str | None, BeforeValidator(_blank_is_missing)]
+OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_blank_is_missing)]
+
+
+class Settings(BaseSettings):
+    """All settings; the names outside are these in upper case with the prefix SEGMENTS_."""
+
+    model_config = SettingsConfigDict(env_prefix="SEGMENTS_", extra="ignore", frozen=True)
+
+    database_url: OptionalSecret = None
+    kafka_bootstrap: OptionalText = None
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_username: OptionalText = None
+    sasl_password: OptionalSecret = None
+    ssl_cafile: Path | None = None
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+
+    orders_topic: str = "orders"
+    customers_topic: str = "customers"
+    membership_topic: str = "segment-membership"
+    dead_letter_topic: str = "segments-dead-letters"
+    partitions: int = Field(default=12, ge=1, le=10_000)
+    consumer_group: str = Field(default="segments", min_length=1, max_length=200)
+
+    currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
+    clock: str = "wall"
+    event_bytes_max: int = Field(default=1_048_576, ge=1_024, le=33_554_432)
+    timer_grace_ms: int = Field(default=200, ge=0, le=60_000)
+    timer_hold_seconds_max: float = Field(default=300, gt=0)
+
+    batch_events_max: int = Field(default=4_000, ge=1, le=100_000)
+    batch_bytes_max: int = Field(default=67_108_864, ge=1_048_576)
+    outbox_rows_max: int = Field(default=10_000, ge=1)
+
+    jwt_secret: OptionalSecret = None
+    jwt_audience: str = "customer-segments"
+    jwt_issuer: str = "customer-segments"
+
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("orders_topic", "customers_topic", "membership_topic", "dead_letter_topic")
+    @classmethod
+    def _topic_name(cls, value: str) -> str:
+        if not TOPIC_NAME.fullmatch(value):
+            msg = "is no Kafka topic name: use 1 to 200 of the characters a-z A-Z 0-9 . _ -"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("clock")
+    @classmethod
+    def _clock(cls, value: str) -> str:
+        if value != "wall":
+            try:
+                instant = datetime.fromisoformat(value)
+            except ValueError:
+                instant = None
+            if instant is None or instant.tzinfo is None:
+                msg = 'must be "wall" or an instant with an offset such as 2024-02-29T12:00:00Z'
+                raise ValueError(msg)
+        return value
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _secret_length(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value().encode()) < 32:
+            msg = "must have at least 32 bytes, as HS256 asks for (RFC 7518 section 3.2)"
+            raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _topics_differ(self) -> Self:
+        topics = [self.orders_topic, self.customers_topic, self.membership_topic, self.dead_letter_topic]
+        if len(set(topics)) != len(topics):
+            msg = "ORDERS_TOPIC, CUSTOMERS_TOPIC, MEMBERSHIP_TOPIC and DEAD_LETTER_TOPIC must differ"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def fixed_clock(self) -> datetime | None:
+        """The instant at which "now" stands still, or None for the wall clock."""
+        return None if self.clock == "wall" else datetime.fromisoformat(self.clock).astimezone(UTC)
+
+    @property
+    def grace_ms(self) -> int:
+        """Milliseconds a timer waits behind now; 0 under a fixed clock."""
+        return 0 if self.fixed_clock else self.timer_grace_ms
+
+    @property
+    def input_topics(self) -> tuple[str, str]:
+        """Both topics that events come in on."""
+        return (self.orders_topic, self.customers_topic)
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Settings of this process.
+
+    Args:
+        overrides: values that win over the environment, by field name; None is left out.
+
+    Raises:
+        SettingsError: one sentence that names each variable and what it must be.
+    """
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
+    except ValidationError as error:
+        faults = []
+        for fault in error.errors(include_url=False, include_input=False, include_context=False):
+            name = "SEGMENTS_" + str(fault["loc"][0]).upper() if fault["loc"] else "The settings"
+            faults.append(f"{name}: {fault['msg'].removeprefix('Value error, ')}")
+        raise SettingsError("; ".join(faults)) from None
