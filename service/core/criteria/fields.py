@@ -1,0 +1,58 @@
+"""What criteria can speak about: the one vocabulary that criteria and profiles share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+
+class Number(StrEnum):
+    """Figures from orders; each may be limited to a window."""
+
+    TOTAL_ORDERS = "total_orders"
+    TOTAL_SPENT = "total_spent"
+    AVERAGE_ORDER_VALUE = "average_order_value"
+
+
+class Instant(StrEnum):
+    """Instants of a customer's life."""
+
+    REGISTRATION_DATE = "registration_date"
+    LAST_ORDER_DATE = "last_order_date"
+    LAST_LOGIN = "last_login"
+
+
+class Purchase(StrEnum):
+    """What orders hold."""
+
+    PRODUCT = "product"
+    CATEGORY = "category"
+
+
+#: Attributes a criterion can name, beside `traits.<key>`; location's parts are fields of their own.
+CUSTOMER_TYPE: Final = "customer_type"
+EMAIL_SUBSCRIBED: Final = "email_subscribed"
+LOCATION_PARTS: Final = {"countries": "country", "states": "state", "cities": "city"}
+TRAIT_PREFIX: Final = "traits."
+
+
+class PurchaseKey(NamedTuple):
+    """A product or category that some criteria name."""
+
+    kind: Purchase
+    name: str
+
+
+class Needs(NamedTuple):
+    """What a set of criteria asks of a profile. All tuples are sorted and free of repeats.
+
+    Windows and offsets are microseconds: an instant t makes a predicate flip at t + offset.
+    """
+
+    windows: tuple[int, ...] = ()
+    registration_offsets: tuple[int, ...] = ()
+    order_offsets: tuple[int, ...] = ()
+    login_offsets: tuple[int, ...] = ()
+    purchases: tuple[PurchaseKey, ...] = ()
+    purchase_offsets: tuple[tuple[PurchaseKey, tuple[int, ...]], ...] = ()
+    attributes: tuple[str, ...] = ()

@@ -1,0 +1,281 @@
+"""From the bytes of one Kafka record to a checked event, or to the reason why it is none."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final, Literal, NamedTuple
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Raw, Struct
+
+from service.core import identity, instants
+from service.core.events import model
+from service.core.events.check import Fault, checked_scalars, checked_text, has_null_character
+from service.core.money import parse_minor_units
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+_NOT_NAMED: Final = (b"", b"null")
+FUTURE_TOLERANCE: Final = 5 * instants.MINUTE
+ID_CHARACTERS_MAX: Final = 256
+
+
+class Rejected(NamedTuple):
+    """Why a record is no event: a word for machines, a sentence for people."""
+
+    reason: str
+    error: str
+
+
+class _Envelope(Struct):
+    """A CloudEvent in structured mode; `data` stays raw until the type is known."""
+
+    specversion: Literal["1.0"]
+    type: str
+    id: str
+    time: datetime
+    data: Raw = Raw(b"")
+    sequence: str | None = None
+    traceparent: str | None = None
+    data_base64: str | None = None
+
+
+class Rules(NamedTuple):
+    """What the service's settings ask of an event."""
+
+    currency: str
+    bytes_max: int
+    is_clock_fixed: bool
+
+
+_envelopes: Final = msgspec.json.Decoder(_Envelope)
+_times: Final = msgspec.json.Decoder(datetime)
+_data: Final[dict[str, msgspec.json.Decoder[model.Data]]] = {
+    name: msgspec.json.Decoder(shape) for name, shape in model.TYPES.items()
+}
+
+
+def decode(value: bytes | None, headers: Headers, rules: Rules, now: int) -> model.Event | Rejected:
+    """Reads one record.
+
+    Args:
+        value: the record's bytes; None for a tombstone.
+        headers: the record's headers as Kafka gave them.
+        rules: currency and size to hold it to.
+        now: the clock, in microseconds since the epoch.
+
+    Returns:
+        The event, or why it is none. Never raises for what a record holds.
+    """
+    if value is None:
+        return Rejected("invalid_data", "The record has no value; an event needs one.")
+    if len(value) > rules.bytes_max:
+        return Rejected("too_large", f"The record has {len(value)} bytes; EVENT_BYTES_MAX allows {rules.bytes_max}.")
+    try:
+        envelope = _envelope(value, headers)
+        return _event(envelope, rules, now)
+    except Fault as fault:
+        return Rejected(fault.reason, str(fault))
+    except msgspec.ValidationError as error:
+        return Rejected("invalid_data", f"The event does not have the form of its type: {error}.")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Rejected("invalid_json", f"The record is not JSON in UTF-8: {error}.")
+
+
+def _envelope(value: bytes, headers: Headers) -> _Envelope:
+    """The CloudEvent's attributes in either mode (CloudEvents 1.0 Kafka binding, section 3)."""
+    named = _header_texts(headers) if headers else {}
+    content_type = named.get("content-type", "").lower()
+    if "ce_specversion" in named and not content_type.startswith("application/cloudevents"):
+        return _binary(value, named)
+    if content_type.startswith("application/cloudevents-batch"):
+        raise Fault("A batch of CloudEvents in one record is not read; send one event a record.")
+    try:
+        envelope = _envelopes.decode(value)
+    except msgspec.ValidationError as error:
+        raise _why_no_envelope(value, error) from None
+    if "traceparent" in named:
+        envelope.traceparent = named["traceparent"]
+    if envelope.data_base64 is not None and not bytes(envelope.data):
+        try:
+            envelope.data = Raw(b64decode(envelope.data_base64, validate=True))
+        except ValueError:
+            raise Fault("data_base64: is not base64.") from None
+    return envelope
+
+
+def _header_texts(headers: Headers) -> dict[str, str]:
+    texts = {}
+    for name, raw in headers:
+        try:
+            texts[name.lower()] = "" if raw is None else raw.decode()
+        except UnicodeDecodeError:
+            raise Fault(f"The header {name[:100]!r} is not UTF-8.") from None
+    return texts
+
+
+def _binary(value: bytes, named: dict[str, str]) -> _Envelope:
+    missing = [name for name in ("ce_type", "ce_id", "ce_time") if not named.get(name)]
+    if missing:
+        raise Fault(f"The header {missing[0]} is missing.")
+    if named["ce_specversion"] != "1.0":
+        raise Fault("ce_specversion: must be 1.0.")
+    try:
+        time = _times.decode(json.dumps(named["ce_time"]).encode())
+    except msgspec.DecodeError:
+        raise Fault("ce_time: must be RFC 3339 with an offset, such as 2024-02-29T12:00:00Z.") from None
+    return _Envelope(
+        specversion="1.0",
+        type=named["ce_type"],
+        id=named["ce_id"],
+        time=time,
+        data=Raw(value),
+        sequence=named.get("ce_sequence"),
+        traceparent=named.get("traceparent") or named.get("ce_traceparent"),
+    )
+
+
+def _why_no_envelope(value: bytes, error: msgspec.ValidationError) -> Fault:
+    """The most telling reason, found by reading the record once more without a type."""
+    record = msgspec.json.decode(value)
+    if not isinstance(record, dict) or "specversion" not in record:
+        return Fault("The record is no CloudEvent: it needs a JSON object with specversion, type, id and time.")
+    kind = record.get("type")
+    if isinstance(kind, str) and kind not in model.TYPES:
+        return Fault(f"type: {kind[:200]!r} is not known here.", "unknown_type")
+    return Fault(f"The envelope is not a CloudEvent: {error}.")
+
+
+def _event(envelope: _Envelope, rules: Rules, now: int) -> model.Event:
+    decoder = _data.get(envelope.type)
+    if decoder is None:
+        raise Fault(f"type: {envelope.type[:200]!r} is not known here.", "unknown_type")
+    checked_text("id", envelope.id, ID_CHARACTERS_MAX)
+    if envelope.sequence is not None and len(envelope.sequence) > ID_CHARACTERS_MAX:
+        raise Fault(f"sequence: must have at most {ID_CHARACTERS_MAX} characters.")
+    at = _instant(envelope.time, rules, now)
+    if not bytes(envelope.data):
+        raise Fault("data: is missing.")
+    raw_data = bytes(envelope.data)
+    data = decoder.decode(raw_data)
+    if b"\\u0000" in raw_data and has_null_character(raw_data):
+        raise Fault("data: a text holds the character U+0000, which cannot be stored.")
+    if "\0" in envelope.id or "\0" in (envelope.sequence or ""):
+        raise Fault("id: the character U+0000 cannot be stored.")
+    customer_id, external_id = _customer(data)
+    event = model.Event(
+        type=envelope.type,
+        id=envelope.id,
+        at=at,
+        sequence=envelope.sequence,
+        customer_id=customer_id,
+        external_id=external_id,
+        data=data,
+        trace=envelope.traceparent,
+    )
+    _check_data(event, rules)
+    return event
+
+
+def _instant(time: datetime, rules: Rules, now: int) -> int:
+    if time.tzinfo is None:
+        raise Fault("time: needs an offset, such as 2024-02-29T12:00:00Z.")
+    at = instants.from_datetime(time)
+    tolerance = 0 if rules.is_clock_fixed else FUTURE_TOLERANCE
+    if at > now + tolerance:
+        raise Fault(
+            f"time: {time.isoformat()} lies in the future; the clock shows {instants.to_text(now)}.",
+            "future_event",
+        )
+    if at < instants.INSTANT_MIN:
+        raise Fault("time: must lie within the years 1 to 9999.")
+    return at
+
+
+def _customer(data: model.Data) -> tuple[UUID, str]:
+    external_id = data.customer_id
+    if external_id is None:
+        return identity.GUEST, ""
+    try:
+        customer_id = identity.customer_uuid(external_id)
+    except ValueError as error:
+        raise Fault(f"customer_id: {error}.") from None
+    if customer_id == identity.GUEST:
+        raise Fault("customer_id: the UUID of zeros stands for guests; send null.")
+    return customer_id, external_id
+
+
+def _check_data(event: model.Event, rules: Rules) -> None:
+    data = event.data
+    if isinstance(data, model.OrderPlaced | model.OrderUpdated):
+        checked_text("order_id", data.order_id, ID_CHARACTERS_MAX)
+        _check_currency(data.currency, rules)
+        _check_items(data.items or ())
+    elif isinstance(data, model.OrderRefunded):
+        checked_text("refund_id", data.refund_id, ID_CHARACTERS_MAX)
+        if data.order_id is not None:
+            checked_text("order_id", data.order_id, ID_CHARACTERS_MAX)
+        _check_currency(data.currency, rules)
+    elif isinstance(data, model.OrderCancelled):
+        checked_text("order_id", data.order_id, ID_CHARACTERS_MAX)
+    elif isinstance(data, model.CustomerData):
+        if data.customer_type not in (UNSET, None, "individual", "business"):
+            raise Fault('customer_type: must be "individual" or "business".')
+    elif isinstance(data, model.Activity):
+        checked_text("name", data.name, ID_CHARACTERS_MAX)
+    _read_values(event)
+
+
+def _read_values(event: model.Event) -> None:
+    """Money and scalars, exactly, from the raw JSON they stand in."""
+    data = event.data
+    if isinstance(data, model.OrderPlaced | model.OrderUpdated):
+        if bytes(data.total) not in _NOT_NAMED:
+            event.minor_units = _amount("total", data.total)
+        elif isinstance(data, model.OrderPlaced):
+            raise Fault("total: must be a number or a decimal string such as 99.90.")
+    elif isinstance(data, model.OrderRefunded):
+        event.minor_units = _amount("amount", data.amount)
+    elif isinstance(data, model.CustomerData):
+        if data.traits is not UNSET:
+            event.scalars = checked_scalars("traits", bytes(data.traits))
+    elif isinstance(data, model.Activity) and data.properties is not UNSET:
+        event.scalars = checked_scalars("properties", bytes(data.properties))
+
+
+def _check_currency(currency: str | None, rules: Rules) -> None:
+    if currency is not None and currency != rules.currency:
+        raise Fault(f"currency: {currency[:20]!r} is not this service's {rules.currency}.", "wrong_currency")
+
+
+def _amount(name: str, raw: Raw) -> int:
+    try:
+        return parse_minor_units(bytes(raw))
+    except ValueError as error:
+        raise Fault(f"{name}: {error}.") from None
+
+
+def _check_items(items: Iterable[model.Item]) -> None:
+    for item in items:
+        price = item.unit_price
+        if type(price) is float and (not -1e10 < price < 1e10 or round(price, 4) != price):
+            raise Fault("items: a unit_price must be smaller than 10^10 and have at most 4 decimals.")
+        if len(item.product_id) > ID_CHARACTERS_MAX or len(item.category or "") > ID_CHARACTERS_MAX:
+            raise Fault(f"items: product_id and category must have at most {ID_CHARACTERS_MAX} characters.")
+
+
+def rebuild(kind: str, event_id: str, at: int, sequence: str | None, data: bytes, trace: str | None) -> model.Event:
+    """An event from parts that were checked before, such as one that waits for its time.
+
+    Args:
+        data: the data as JSON.
+    """
+    decoded = _data[kind].decode(data)
+    customer_id, external_id = _customer(decoded)
+    event = model.Event(kind, event_id, at, sequence, customer_id, external_id, decoded, trace=trace)
+    _read_values(event)
+    return event

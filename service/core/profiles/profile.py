@@ -1,0 +1,254 @@
+"""The profile: what is known of one customer, kept incrementally; a fold of that customer's facts."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right, insort
+from typing import Any, Final
+from uuid import UUID
+
+from msgspec import UNSET
+
+from service.core.criteria.fields import LOCATION_PARTS, TRAIT_PREFIX, Purchase, PurchaseKey
+from service.core.events.model import (
+    CustomerData,
+    Event,
+    Item,
+    Location,
+    LoggedIn,
+    OrderCancelled,
+    OrderPlaced,
+    OrderRefunded,
+    OrderUpdated,
+    Registered,
+    Stamp,
+)
+from service.core.instants import MISSING
+from service.core.profiles.ledger import Change, Contribution, Ledger, LedgerIncomplete, fact_of
+from service.core.profiles.shape import Shape
+
+#: Attributes an event can set, beside traits; location is one value.
+ATTRIBUTES: Final = (
+    "name",
+    "first_name",
+    "email",
+    "phone",
+    "locale",
+    "timezone",
+    "customer_type",
+    "location",
+    "email_subscribed",
+    "sms_subscribed",
+    "push_subscribed",
+)
+_LOCATION_FIELDS: Final = frozenset(LOCATION_PARTS.values())
+
+#: (instant, minor units, 1 for an order or 0 for a refund without order)
+Entry = tuple[int, int, int]
+
+
+class Profile:
+    """One customer. Instants are microseconds (MISSING where there is none), money is minor units.
+
+    Attributes:
+        evaluated_to: the latest instant at which membership was evaluated; it never goes back.
+        born, mark: catalogue versions at which the customer came to be and was last brought up to date.
+        shape_version: the shape that entries and purchases were folded for.
+        entries: counting orders and refunds without order, ascending, as far back as windows reach.
+        bought: index in the shape -> the latest counting order that holds it.
+        attributes: name -> (value, stamp of the event that set it); None = set to missing.
+        pending: events whose time has not come, ascending.
+        ordinals: per slot how many transitions there were; odd = member now.
+    """
+
+    __slots__ = (
+        "attributes",
+        "born",
+        "bought",
+        "customer_id",
+        "entries",
+        "evaluated_to",
+        "external_id",
+        "first_seen_at",
+        "has_new_attributes",
+        "is_erased",
+        "is_new",
+        "last_login_at",
+        "last_order_at",
+        "mark",
+        "ordinals",
+        "pending",
+        "registered_at",
+        "shape_version",
+        "total_orders",
+        "total_spent",
+    )
+
+    def __init__(self, customer_id: UUID, external_id: str) -> None:
+        self.customer_id = customer_id
+        self.external_id = external_id
+        self.first_seen_at = self.registered_at = self.last_login_at = self.last_order_at = MISSING
+        self.evaluated_to = MISSING
+        self.born = self.mark = self.shape_version = 0
+        self.total_orders = self.total_spent = 0
+        self.entries: list[Entry] = []
+        self.bought: dict[int, int] = {}
+        self.attributes: dict[str, tuple[Any, Stamp]] = {}
+        self.pending: list[Event] = []
+        self.ordinals = b""
+        self.is_new = self.is_erased = self.has_new_attributes = False
+
+    def attribute(self, field: str) -> object:
+        """The value of a criteria field such as customer_type, country or traits.class; None where missing."""
+        if field in _LOCATION_FIELDS:
+            found = self.attributes.get("location")
+            return getattr(found[0], field) if found and found[0] is not None else None
+        found = self.attributes.get(field)
+        return found[0] if found else None
+
+    def apply(self, event: Event, ledger: Ledger, shape: Shape) -> None:
+        """Folds one event in. The order of events does not matter to the state they end in.
+
+        Raises:
+            LedgerIncomplete: the latest order or purchase was taken away and the next one is not at hand.
+        """
+        data = event.data
+        if self.first_seen_at == MISSING or event.at < self.first_seen_at:
+            self.first_seen_at = event.at
+        if isinstance(data, OrderPlaced | OrderUpdated | OrderCancelled | OrderRefunded):
+            for change in ledger.apply(fact_of(event)):
+                self._exchange(change, ledger, shape)
+        elif isinstance(data, CustomerData):
+            if isinstance(data, Registered) and (self.registered_at == MISSING or event.at < self.registered_at):
+                self.registered_at = event.at
+            self._set_attributes(data, event)
+        elif isinstance(data, LoggedIn):
+            self.last_login_at = max(self.last_login_at, event.at)
+
+    def _set_attributes(self, data: CustomerData, event: Event) -> None:
+        stamp = event.stamp
+        for name in ATTRIBUTES:
+            value = getattr(data, name)
+            if value is not UNSET:
+                self._set(name, value, stamp)
+        for key, value in (event.scalars or {}).items():
+            self._set(TRAIT_PREFIX + key, value, stamp)
+
+    def _set(self, name: str, value: object, stamp: Stamp) -> None:
+        known = self.attributes.get(name)
+        if known is None or stamp > known[1]:
+            if isinstance(value, Location) and value == _NOWHERE:
+                value = None
+            self.attributes[name] = (value, stamp)
+            self.has_new_attributes = True
+
+    def _exchange(self, change: Change, ledger: Ledger, shape: Shape) -> None:
+        """Takes an old contribution out and puts the new one in."""
+        before, after = change
+        if before == after:
+            return
+        if before is not None:
+            self._count(before, -1)
+            self._drop_entry(before)
+        if after is not None:
+            self._count(after, 1)
+            insort(self.entries, (after.at, after.amount, int(after.is_order)))
+        if after is not None and after.is_order:
+            self.last_order_at = max(self.last_order_at, after.at)
+            self._note_purchases(after.at, after.items, shape)
+        if before is not None and before.is_order:
+            self._retract(before, after, ledger, shape)
+
+    def _count(self, contribution: Contribution, sign: int) -> None:
+        self.total_spent += sign * contribution.amount
+        if contribution.is_order:
+            self.total_orders += sign
+
+    def _drop_entry(self, contribution: Contribution) -> None:
+        entry = (contribution.at, contribution.amount, int(contribution.is_order))
+        place = bisect_left(self.entries, entry)
+        # An entry older than every window has been trimmed; then there is nothing to drop.
+        if place < len(self.entries) and self.entries[place] == entry:
+            del self.entries[place]
+
+    def _note_purchases(self, at: int, items: list[Item], shape: Shape) -> None:
+        if not shape.places:
+            return
+        for place in places_of(items, shape):
+            if at > self.bought.get(place, MISSING):
+                self.bought[place] = at
+
+    def _retract(self, before: Contribution, after: Contribution | None, ledger: Ledger, shape: Shape) -> None:
+        """Mends what the old contribution alone may have held up: the latest order and latest purchases."""
+        stays = after is not None and after.at >= before.at
+        if not stays and before.at == self.last_order_at:
+            self.last_order_at = self._latest_order(ledger)
+        kept = places_of(after.items, shape) if stays and after is not None else ()
+        for place in places_of(before.items, shape):
+            if place not in kept and self.bought.get(place) == before.at:
+                if not ledger.is_complete and self.total_orders:
+                    raise LedgerIncomplete
+                self._recall_purchase(place, ledger, shape)
+
+    def _latest_order(self, ledger: Ledger) -> int:
+        if not self.total_orders:
+            return MISSING
+        for at, _, is_order in reversed(self.entries):
+            if is_order:
+                return at
+        if not ledger.is_complete:
+            raise LedgerIncomplete
+        return max(entry.at for entry in ledger.contributions() if entry.is_order)
+
+    def _recall_purchase(self, place: int, ledger: Ledger, shape: Shape) -> None:
+        found = (
+            entry.at for entry in ledger.contributions() if entry.is_order and place in places_of(entry.items, shape)
+        )
+        latest = max(found, default=MISSING) if self.total_orders else MISSING
+        if latest == MISSING:
+            self.bought.pop(place, None)
+        else:
+            self.bought[place] = latest
+
+    def refold(self, ledger: Ledger, shape: Shape) -> None:
+        """Folds totals, entries and purchases anew from a complete ledger, for this shape."""
+        self.total_orders = self.total_spent = 0
+        self.last_order_at = MISSING
+        self.entries = []
+        self.bought = {}
+        for contribution in ledger.contributions():
+            self._count(contribution, 1)
+            self.entries.append((contribution.at, contribution.amount, int(contribution.is_order)))
+            if contribution.is_order:
+                self.last_order_at = max(self.last_order_at, contribution.at)
+                self._note_purchases(contribution.at, contribution.items, shape)
+        self.entries.sort()
+        self.shape_version = shape.version
+
+    def trim(self, shape: Shape) -> None:
+        """Forgets entries that no window can reach any more."""
+        if self.entries:
+            horizon = self.evaluated_to - shape.window_max
+            if self.entries[0][0] <= horizon:
+                del self.entries[: bisect_right(self.entries, horizon, key=_entry_at)]
+
+
+_NOWHERE: Final = Location()
+
+
+def _entry_at(entry: Entry) -> int:
+    return entry[0]
+
+
+def places_of(items: list[Item], shape: Shape) -> set[int]:
+    """Places in the shape of the products and categories that these items hold."""
+    places = shape.places
+    found = set()
+    for item in items:
+        place = places.get((Purchase.PRODUCT, item.product_id))  # type: ignore[call-overload]
+        if place is not None:
+            found.add(place)
+        if item.category is not None:
+            place = places.get(PurchaseKey(Purchase.CATEGORY, item.category))
+            if place is not None:
+                found.add(place)
+    return found

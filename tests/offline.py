@@ -1,0 +1,164 @@
+"""The core without servers: facts in dictionaries, profiles as stored bytes. For exactness tests and properties."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID, uuid5
+
+from service.core import identity
+from service.core.criteria.parse import parse_criteria
+from service.core.criteria.plan import needs_of
+from service.core.events.decode import Rejected, Rules, decode
+from service.core.events.model import Event
+from service.core.instants import MISSING
+from service.core.profiles.codec import decode_state, encode_state
+from service.core.profiles.ledger import Fact, Ledger, LedgerIncomplete, OrderFact, RefundFact, fact_of
+from service.core.profiles.profile import Profile
+from service.core.profiles.shape import Shape
+from service.core.profiles.timeline import next_edge
+from service.core.segments.catalogue import Catalogue, Definition, compile_catalogue
+from service.core.segments.walk import Transition, Walk, by_stamp, members_of
+
+SPACE = UUID("00000000-0000-0000-0000-0000000000aa")
+
+
+def catalogue_of(segments: Sequence[dict], version: int = 1, since: int = 0) -> Catalogue:
+    """A catalogue of definitions in the form of segments.json, introduced at this version."""
+    definitions = [
+        Definition(uuid5(SPACE, one["key"]), slot, one["key"], 1, parse_criteria(one["criteria"]), version, since)
+        for slot, one in enumerate(segments)
+    ]
+    shape = Shape().grown_for(needs_of(definition.criteria for definition in definitions))
+    return compile_catalogue(version, definitions, shape)
+
+
+@dataclass
+class Engine:
+    """One customer base in memory, driven like the consumer and the timers drive the database."""
+
+    catalogue: Catalogue
+    now: int
+    currency: str = "USD"
+    profiles: dict[UUID, Profile] = field(default_factory=dict)
+    states: dict[UUID, bytes] = field(default_factory=dict)
+    facts: dict[UUID, dict[str, Fact]] = field(default_factory=lambda: defaultdict(dict))
+    known: set[tuple[UUID, str]] = field(default_factory=set)
+    published: list[tuple[str, str, int, str, str, int]] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+
+    def read(self, lines: Iterable[bytes]) -> list[Event]:
+        """Decodes; rejected records are remembered."""
+        rules = Rules(self.currency, 1_048_576, True)
+        events = []
+        for line in lines:
+            found = decode(line, (), rules, self.now)
+            if isinstance(found, Rejected):
+                self.rejected.append(found)
+            else:
+                events.append(found)
+        return events
+
+    def batch(self, events: Iterable[Event]) -> None:
+        """One batch, as the consumer would take it."""
+        by_customer: dict[UUID, list[Event]] = defaultdict(list)
+        for event in events:
+            if (event.customer_id, event.id) not in self.known:
+                self.known.add((event.customer_id, event.id))
+                if event.customer_id != identity.GUEST:
+                    by_customer[event.customer_id].append(event)
+        walk = Walk(self.catalogue)
+        for customer_id, some in by_customer.items():
+            self._walk(walk, customer_id, by_stamp(some), MISSING)
+        self._commit(walk)
+        for some in by_customer.values():
+            for event in some:
+                if event.type.startswith("order."):
+                    self.facts[event.customer_id][event.id] = fact_of(event)
+
+    def expire(self, until: int) -> None:
+        """Fires all that is due up to an instant, as the timers would."""
+        walk = Walk(self.catalogue)
+        for customer_id in list(self.profiles):
+            self._walk(walk, customer_id, [], until)
+        self._commit(walk)
+
+    def _walk(self, walk: Walk, customer_id: UUID, events: list[Event], until: int) -> None:
+        mark = walk.mark()
+        try:
+            walk.add(self._load(customer_id, events), events, self._ledger(customer_id, events), now=self.now, until=until)
+        except LedgerIncomplete:
+            walk.rewind(mark)
+            ledger = self._ledger(customer_id, None)
+            walk.add(self._load(customer_id, events), events, ledger, now=self.now, until=until)
+
+    def _load(self, customer_id: UUID, events: list[Event]) -> Profile:
+        stored = self.profiles.get(customer_id)
+        if stored is None:
+            profile = Profile(customer_id, events[0].external_id)
+            profile.is_new = True
+            return profile
+        profile = copy.copy(stored)
+        profile.is_new = False
+        decode_state(self.states[customer_id], profile)
+        return profile
+
+    def _ledger(self, customer_id: UUID, events: list[Event] | None) -> Ledger:
+        """All facts (None), or those of the orders and refunds that the events touch."""
+        ledger = Ledger(is_complete=events is None)
+        waiting = {event.id for event in self.profiles[customer_id].pending} if customer_id in self.profiles else set()
+        touched = [fact_of(event) for event in events or () if event.type.startswith("order.")]
+        orders = {fact.order_id for fact in touched}
+        refunds = {fact.refund_id for fact in touched if isinstance(fact, RefundFact)}
+        for event_id, fact in self.facts[customer_id].items():
+            if event_id in waiting:
+                continue
+            if (
+                events is None
+                or (fact.order_id is not None and fact.order_id in orders)
+                or (isinstance(fact, RefundFact) and fact.refund_id in refunds)
+            ):
+                ledger.apply(fact)
+        return ledger
+
+    def _commit(self, walk: Walk) -> None:
+        for transition in walk.transitions():
+            self._publish(transition)
+        for profile in walk.profiles:
+            self.profiles[profile.customer_id] = profile
+            self.states[profile.customer_id] = encode_state(profile)
+
+    def _publish(self, one: Transition) -> None:
+        change = "joined" if one.has_joined else "left"
+        self.published.append(
+            (one.profile.external_id, one.definition.name, one.effective_at, change, one.reason, one.ordinal)
+        )
+
+    def members(self) -> dict[str, set[str]]:
+        """Members by segment, from the ordinals."""
+        found: dict[str, set[str]] = {definition.name: set() for definition in self.catalogue.definitions}
+        for profile in self.profiles.values():
+            is_member = members_of(profile.ordinals, self.catalogue.plan.slots)
+            for definition, member in zip(self.catalogue.definitions, is_member, strict=True):
+                if member:
+                    found[definition.name].add(profile.external_id)
+        return found
+
+    def next_due(self) -> int:
+        """The earliest instant at which anybody may change by time alone."""
+        edges = [next_edge(one, self.catalogue.plan.needs, self.catalogue.shape) for one in self.profiles.values()]
+        return min(edges)
+
+
+def collapsed(transitions: Iterable[tuple[str, str, int, str]]) -> list[tuple[str, str, int, str]]:
+    """Sorted; changes of one customer in one segment that cancel within one instant are left out."""
+    net: dict[tuple[str, str, int], int] = defaultdict(int)
+    for customer, segment, at, change in transitions:
+        net[customer, segment, at] += 1 if change == "joined" else -1
+    assert set(net.values()) <= {-1, 0, 1}
+    return sorted((c, s, at, "joined" if sign > 0 else "left") for (c, s, at), sign in net.items() if sign)
+
+
+__all__ = ["Engine", "OrderFact", "catalogue_of", "collapsed"]
