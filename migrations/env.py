@@ -1,0 +1,18 @@
+"""Alembic's entry: runs the migrations on the connection that `service.adapters.postgres.migrate` hands over."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from service.adapters.postgres.tables import metadata
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    target_metadata=metadata,
+    compare_type=True,
+    compare_server_default=False,
+    transaction_per_migration=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,89 @@
+"""The one place where transactions commit (ARCHITECTURE, invariant 1)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final, Self
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from service.settings import SettingsError
+
+CONNECT_SECONDS_MAX: Final = 5
+#: Ends a transaction whose process is frozen, so that its row locks do not outlive it by much.
+IDLE_IN_TRANSACTION_SECONDS_MAX: Final = 60
+
+#: Advisory locks, transaction-scoped. Everyone who evaluates holds the catalogue shared; who changes it, exclusively.
+CATALOGUE_LOCK: Final = 7_300_002
+
+
+class Database:
+    """A pool of connections with two ways in: SQLAlchemy for requests, plain asyncpg for batches."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self.engine = engine
+
+    @classmethod
+    def connect(cls, url: str, *, role: str, pool_size: int = 5) -> Self:
+        """A pool on this URL (postgresql://...); connects on first use.
+
+        Raises:
+            SettingsError: the URL cannot be read.
+        """
+        try:
+            parsed = make_url(url)
+        except ArgumentError:
+            parsed = None
+        if parsed is None or parsed.get_backend_name() != "postgresql":
+            msg = "SEGMENTS_DATABASE_URL: must be a URL such as postgresql://user:password@host:5432/database"
+            raise SettingsError(msg)
+        settings = {
+            "application_name": f"segments-{role}",
+            "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS_MAX}s",
+            "timezone": "UTC",
+            "jit": "off",
+        }
+        engine = create_async_engine(
+            parsed.set(drivername="postgresql+asyncpg"),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_pre_ping=False,
+            connect_args={"server_settings": settings, "timeout": CONNECT_SECONDS_MAX},
+        )
+        return cls(engine)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+        """One request's transaction: commits at the end of the block, rolls back on any exception."""
+        async with self.engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """Reads of one instant; writes nothing."""
+        async with self.engine.connect() as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            yield connection
+
+    @asynccontextmanager
+    async def batch(self) -> AsyncIterator[Any]:
+        """One batch's transaction on the driver's own connection (asyncpg.Connection); commits at the end."""
+        async with self.engine.connect() as connection:
+            raw = await connection.get_raw_connection()
+            driver: Any = raw.driver_connection
+            async with driver.transaction():
+                yield driver
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[Any]:
+        """The driver's own connection without a transaction: for session locks, LISTEN and single statements."""
+        async with self.engine.connect() as connection:
+            raw = await connection.get_raw_connection()
+            yield raw.driver_connection
+
+    async def close(self) -> None:
+        """Closes the pool."""
+        await self.engine.dispose()

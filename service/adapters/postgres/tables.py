@@ -1,0 +1,255 @@
+"""The schema, as the migrations build it (`alembic check` holds the two together).
+
+Facts are append-only, one row an event that carries information; profiles and memberships are folds of them. All that
+a batch touches is keyed by customer_id first. Money is minor units. Instants are timestamptz in what people query and
+microseconds since the epoch in what only the service reads (profiles, catalogue).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "%(table_name)s_pkey",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "ck": "%(table_name)s_%(constraint_name)s_check",
+    }
+)
+
+Instant = DateTime(timezone=True)
+#: Compared by code point, whatever the database's locale (CONTRACT section 2).
+CodePoints = Text(collation="C")
+
+
+def _column(name: str, kind: Any, *rest: Any, nullable: bool = False, **options: Any) -> Column[Any]:
+    return Column(name, kind, *rest, nullable=nullable, **options)
+
+
+def _now(name: str) -> Column[Any]:
+    return _column(name, Instant, server_default=text("now()"))
+
+
+users = Table(
+    "users",
+    metadata,
+    _column("id", Text, primary_key=True),
+    _column("name", Text),
+    _now("created_at"),
+)
+
+catalogue = Table(
+    "catalogue",
+    metadata,
+    _column("is_only", Boolean, primary_key=True, server_default=text("true")),
+    _column("version", BigInteger, server_default=text("0")),
+    _column("shape", JSONB, server_default=text("""'{"version": 0, "purchases": [], "window_max": 0}'""")),
+    _column("instance_id", Uuid, server_default=text("gen_random_uuid()")),
+    CheckConstraint("is_only", name="only"),
+)
+
+customer_segments = Table(
+    "customer_segments",
+    metadata,
+    _column("id", Uuid, primary_key=True),
+    _column("slot", Integer, Identity(always=True, start=0, minvalue=0)),
+    _column("segment_name", Text),
+    _column("description", Text, nullable=True),
+    _column("segment_type", Text),
+    _column("status", Text),
+    _column("criteria", JSONB),
+    _column("version", Integer),
+    _column("introduced", BigInteger),
+    _column("since", BigInteger),
+    _column("is_silent", Boolean, server_default=text("false")),
+    _column("is_kept", Boolean, server_default=text("false")),
+    _column("customer_count", BigInteger, server_default=text("0")),
+    _column("backfill_state", Text, server_default=text("'none'")),
+    _column("backfill_done", BigInteger, server_default=text("0")),
+    _column("backfill_total", BigInteger, server_default=text("0")),
+    _column("created_by", Text),
+    _now("created_at"),
+    _now("updated_at"),
+    _now("last_updated"),
+    _column("is_deleted", Boolean, server_default=text("false")),
+    UniqueConstraint("slot"),
+)
+
+segment_versions = Table(
+    "segment_versions",
+    metadata,
+    _column("segment_id", Uuid, primary_key=True),
+    _column("version", Integer, primary_key=True),
+    _column("criteria", JSONB),
+    _column("created_by", Text),
+    _now("created_at"),
+)
+
+customers = Table(
+    "customers",
+    metadata,
+    _column("customer_id", Uuid, primary_key=True),
+    _column("external_id", CodePoints),
+    *[_column(name, Text, nullable=True) for name in ("name", "first_name", "email", "phone", "locale", "timezone")],
+    *[_column(name, CodePoints, nullable=True) for name in ("customer_type", "country", "state", "city")],
+    *[_column(f"{name}_subscribed", Boolean, nullable=True) for name in ("email", "sms", "push")],
+    _column("traits", JSONB, server_default=text("'{}'")),
+    Index(None, "external_id"),
+)
+
+profiles = Table(
+    "profiles",
+    metadata,
+    _column("customer_id", Uuid, primary_key=True),
+    _column("total_orders", BigInteger),
+    _column("total_spent", BigInteger),
+    _column("first_seen_at", BigInteger),
+    _column("registered_at", BigInteger, nullable=True),
+    _column("last_order_at", BigInteger, nullable=True),
+    _column("last_login_at", BigInteger, nullable=True),
+    _column("evaluated_to", BigInteger),
+    _column("next_due_at", BigInteger, nullable=True),
+    _column("born", BigInteger),
+    _column("mark", BigInteger),
+    _column("shape_version", Integer),
+    _column("ordinals", LargeBinary),
+    _column("state", LargeBinary),
+    Index("profiles_due_idx", "next_due_at", postgresql_where=text("next_due_at IS NOT NULL")),
+    # Room on each page for the next version of a row; every batch rewrites the profiles it touches.
+    postgresql_with={"fillfactor": "70"},
+)
+
+
+def _fact(name: str, *columns: Column[Any], indexes: tuple[Index, ...] = ()) -> Table:
+    return Table(
+        name,
+        metadata,
+        _column("customer_id", Uuid, primary_key=True),
+        *columns,
+        _column("time", Instant),
+        _column("sequence", CodePoints, nullable=True),
+        *indexes,
+    )
+
+
+order_facts = _fact(
+    "order_facts",
+    _column("order_id", CodePoints, primary_key=True),
+    _column("event_id", CodePoints, primary_key=True),
+    _column("kind", Text),
+    _column("total", BigInteger, nullable=True),
+    _column("items", JSONB, nullable=True),
+    _column("discount_codes", JSONB, nullable=True),
+    _column("status", Text, nullable=True),
+    _column("is_test", Boolean, server_default=text("false")),
+)
+
+refunds = _fact(
+    "refunds",
+    _column("refund_id", CodePoints, primary_key=True),
+    _column("event_id", CodePoints, primary_key=True),
+    _column("order_id", CodePoints, nullable=True),
+    _column("amount", BigInteger),
+    indexes=(Index("refunds_order_idx", "customer_id", "order_id"),),
+)
+
+customer_facts = _fact(
+    "customer_facts",
+    _column("event_id", CodePoints, primary_key=True),
+    _column("kind", Text),
+    _column("data", JSONB),
+)
+
+activities = _fact(
+    "activities",
+    _column("event_id", CodePoints, primary_key=True),
+    _column("name", CodePoints),
+    _column("properties", JSONB),
+)
+
+memberships = Table(
+    "customer_segment_memberships",
+    metadata,
+    _column("customer_id", Uuid, primary_key=True),
+    _column("segment_id", Uuid, primary_key=True),
+    _column("ordinal", BigInteger, primary_key=True),
+    _column("joined_at", Instant),
+    _column("left_at", Instant, nullable=True),
+    _column("membership_source", Text),
+    _column("left_reason", Text, nullable=True),
+    _column("segment_version", Integer),
+    _now("recorded_at"),
+    _column("left_recorded_at", Instant, nullable=True),
+    Index(
+        "memberships_current_idx",
+        "segment_id",
+        "customer_id",
+        unique=True,
+        postgresql_where=text("left_at IS NULL"),
+    ),
+    postgresql_with={"fillfactor": "85"},
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    _column("id", BigInteger, Identity(always=True), primary_key=True),
+    _column("records", Integer),
+    _column("payload", LargeBinary),
+    _column("counts", JSONB),
+    _now("created_at"),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    _column("id", BigInteger, Identity(always=True), primary_key=True),
+    _column("reason", Text),
+    _column("error", Text),
+    _column("topic", Text),
+    _column("partition", Integer),
+    _column("offset", BigInteger),
+    _column("key", LargeBinary, nullable=True),
+    _column("value", LargeBinary, nullable=True),
+    _column("headers", JSONB, server_default=text("'[]'")),
+    _column("customer_id", Uuid, nullable=True),
+    _now("at"),
+    UniqueConstraint("topic", "partition", "offset"),
+    Index(None, "reason", "id"),
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    _column("customer_id", Uuid, primary_key=True),
+    _now("erased_at"),
+)
+
+input_frontier = Table(
+    "input_frontier",
+    metadata,
+    _column("topic", Text, primary_key=True),
+    _column("partition", Integer, primary_key=True),
+    _column("next_offset", BigInteger),
+    postgresql_with={"fillfactor": "50"},
+)
