@@ -16,6 +16,14 @@ CONNECT_SECONDS_MAX: Final = 5
 #: Ends a transaction whose process is frozen, so that its row locks do not outlive it by much.
 IDLE_IN_TRANSACTION_SECONDS_MAX: Final = 60
 
+#: On a table that grows from nothing, statistics lag; a plan made then would scan it all for every batch.
+HOT_PLANS: Final = {
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "plan_cache_mode": "force_generic_plan",
+}
+
 #: Advisory locks, transaction-scoped. Everyone who evaluates holds the catalogue shared; who changes it, exclusively.
 CATALOGUE_LOCK: Final = 7_300_002
 
@@ -27,8 +35,14 @@ class Database:
         self.engine = engine
 
     @classmethod
-    def connect(cls, url: str, *, role: str, pool_size: int = 5) -> Self:
+    def connect(cls, url: str, *, role: str, pool_size: int = 5, is_hot: bool = False) -> Self:
         """A pool on this URL (postgresql://...); connects on first use.
+
+        Args:
+            url: postgresql://user:password@host:port/database.
+            role: named in pg_stat_activity.
+            pool_size: connections at most.
+            is_hot: pins the plans of batches to index look-ups, whatever the statistics say so far.
 
         Raises:
             SettingsError: the URL cannot be read.
@@ -46,6 +60,8 @@ class Database:
             "timezone": "UTC",
             "jit": "off",
         }
+        if is_hot:
+            settings |= HOT_PLANS
         engine = create_async_engine(
             parsed.set(drivername="postgresql+asyncpg"),
             pool_size=pool_size,

@@ -23,6 +23,7 @@ class StateCorrupt(Exception):
 
 
 class _State(Struct, array_like=True):
+    external_id: str
     first_seen_at: int
     registered_at: int
     last_login_at: int
@@ -48,6 +49,7 @@ def encode_state(profile: Profile) -> bytes:
     }
     entries = profile.entries
     state = _State(
+        profile.external_id,
         profile.first_seen_at,
         profile.registered_at,
         profile.last_login_at,
@@ -78,6 +80,7 @@ def decode_state(stored: bytes, profile: Profile) -> None:
         msg = f"The stored state of customer {profile.customer_id} is corrupt; run `segments rebuild`."
         raise StateCorrupt(msg)
     state = _decoder.decode(memoryview(stored)[_CRC_BYTES:])
+    profile.external_id = state.external_id
     profile.first_seen_at = state.first_seen_at
     profile.registered_at = state.registered_at
     profile.last_login_at = state.last_login_at

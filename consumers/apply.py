@@ -1,0 +1,112 @@
+"""Applies one batch of records for good: retries what passes, isolates what does not, commits once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from consumers.failures import Verdict, verdict_of
+from service.app.ingest import Decoded, Record, dead_letter, decode_batch, ingest
+from service.bootstrap import Runtime
+from service.core.events.decode import Rejected
+
+log = structlog.get_logger()
+
+PAUSE_SECONDS_MIN: Final = 0.1
+PAUSE_SECONDS_MAX: Final = 5.0
+#: A batch that fails this often though its faults seem transient is looked into record by record.
+CONFLICTS_MAX: Final = 20
+OUTBOX_PAUSE_SECONDS: Final = 0.2
+
+
+class Applier:
+    """Applies batches one after another; the database alone says what was applied before."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self.applied = 0
+
+    async def apply(self, records: Sequence[Record]) -> None:
+        """Returns when every record is applied, known or a dead letter; waits as long as that takes."""
+        await self._wait_for_outbox()
+        pause = PAUSE_SECONDS_MIN
+        while True:
+            try:
+                await self._once(records)
+            except Exception as error:  # every failure has a verdict
+                if verdict_of(error) is Verdict.ISOLATE:
+                    await self._isolate(records, error)
+                    return
+                log.warning("batch will be tried again", error=type(error).__name__, seconds=round(pause, 2))
+                await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads retries, no secret
+                pause = min(pause * 2, PAUSE_SECONDS_MAX)
+            else:
+                return
+
+    async def _once(self, records: Sequence[Record]) -> None:
+        runtime = self._runtime
+        now = runtime.clock()
+        await self._commit(decode_batch(records, runtime.rules, now), now)
+
+    async def _commit(self, decoded: Decoded, now: int) -> None:
+        started = time.perf_counter()
+        async with self._runtime.batches.store() as store:
+            outcome = await ingest(store, decoded, now, time.time_ns() // 1_000)
+        self.applied += 1
+        log.debug(
+            "batch applied",
+            events=len(decoded.places),
+            duplicates=outcome.duplicates,
+            customers=outcome.customers,
+            transitions=len(outcome.transitions),
+            dead_letters=len(decoded.letters),
+            seconds=round(time.perf_counter() - started, 3),
+        )
+
+    async def _isolate(self, records: Sequence[Record], error: Exception) -> None:
+        """Halves the batch until the one record that cannot be applied stands alone, and sets that one aside."""
+        if len(records) > 1:
+            middle = len(records) // 2
+            await self.apply(records[:middle])
+            await self.apply(records[middle:])
+            return
+        record = records[0]
+        place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+        log.error("record cannot be applied", **place, error=type(error).__name__, exc_info=error)
+        why = Rejected("not_applicable", f"The event could not be applied ({type(error).__name__}).")
+        decoded = decode_batch([record], self._runtime.rules, self._runtime.clock())
+        await self._commit_letter(decoded._replace(events={}, letters=[dead_letter(record, why)]))
+
+    async def _commit_letter(self, decoded: Decoded) -> None:
+        pause = PAUSE_SECONDS_MIN
+        while True:
+            try:
+                await self._commit(decoded, self._runtime.clock())
+            except Exception as error:
+                if verdict_of(error) is not Verdict.RETRY:
+                    raise
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, PAUSE_SECONDS_MAX)
+            else:
+                return
+
+    async def _wait_for_outbox(self) -> None:
+        """Back-pressure: while the relay is far behind, input waits in Kafka rather than in the database."""
+        limit = self._runtime.settings.outbox_rows_max
+        while True:
+            try:
+                async with self._runtime.database.session() as connection:
+                    rows = await connection.fetchval("SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) o", limit)
+            except Exception as error:
+                if verdict_of(error) is not Verdict.RETRY:
+                    raise
+                return  # the batch itself waits for the database
+            if rows < limit:
+                return
+            log.warning("outbox is full; waiting for the relay", rows=rows)
+            await asyncio.sleep(OUTBOX_PAUSE_SECONDS)

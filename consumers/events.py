@@ -1,0 +1,260 @@
+"""The consume role: one FastStream batch subscriber on both input topics.
+
+Own parser, raw bytes, manual acknowledgement: FastStream's defaults acknowledge first and lose a whole batch over one
+bad header (docs/decisions/0002-faststream-raw-batches.md). Offsets are committed explicitly, per partition, after the
+database's commit, and mean nothing to correctness: the facts say what was applied.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from faststream import AckPolicy, FastStream
+from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.kafka.message import KafkaAckableMessage
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
+
+from consumers.apply import Applier
+from consumers.failures import TRANSIENT
+from service.adapters.kafka.options import connection_options
+from service.app.ingest import Record
+from service.app.ports import Offset
+from service.bootstrap import Runtime
+from service.settings import Settings
+
+log = structlog.get_logger()
+
+SESSION_MS: Final = 6_000
+HEARTBEAT_MS: Final = 1_000
+REBALANCE_MS: Final = 60_000
+DRAIN_SECONDS_MAX: Final = 40
+GRACEFUL_SECONDS_MAX: Final = 10.0
+#: A batch may wait for a database that is away for as long as that takes.
+POLL_MS_MAX: Final = 24 * 3_600_000
+FETCH_BYTES_MAX: Final = 52_428_800
+PARTITION_BYTES_MAX: Final = 8_388_608
+BATCH_WAIT_MS: Final = 20
+IDLE_SECONDS: Final = 0.2
+
+
+class Progress:
+    """What was handed out to this worker and what of it is applied."""
+
+    def __init__(self) -> None:
+        self.handed: dict[TopicPartition, int] = {}
+        self.applied: dict[TopicPartition, int] = {}
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    def hand(self, batches: dict[TopicPartition, list[ConsumerRecord[Any, Any]]]) -> None:
+        """Notes records in the same step of the loop in which the client moved its position past them."""
+        for place, records in batches.items():
+            if records:
+                self.handed[place] = records[-1].offset + 1
+
+    def is_settled(self, place: TopicPartition) -> bool:
+        """Whether nothing of the partition is in flight."""
+        return self.handed.get(place) == self.applied.get(place)
+
+    def forget(self) -> None:
+        """After a rebalance positions start from what is committed."""
+        self.handed.clear()
+        self.applied.clear()
+
+
+class _Drain(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Lets the batch in flight finish before its partitions go to another worker."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    async def on_partitions_revoked(self, revoked: Any) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._progress.idle.wait(), DRAIN_SECONDS_MAX)
+        self._progress.forget()
+
+    async def on_partitions_assigned(self, assigned: Any) -> None:
+        log.info("partitions assigned", partitions=sorted(f"{one.topic}/{one.partition}" for one in assigned))
+
+
+class EventConsumer:
+    """One worker."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._applier = Applier(runtime)
+        self._progress = Progress()
+        settings = runtime.settings
+        self._broker = make_broker(settings)
+        self._subscriber = self._broker.subscriber(
+            *settings.input_topics,
+            batch=True,
+            max_records=settings.batch_events_max,
+            batch_timeout_ms=BATCH_WAIT_MS,
+            group_id=settings.consumer_group,
+            group_instance_id=os.environ.get("SEGMENTS_MEMBER_ID") or None,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            ack_policy=AckPolicy.MANUAL,
+            no_reply=True,
+            parser=self._parse,
+            decoder=self._decode,
+            listener=_Drain(self._progress),
+            partition_assignment_strategy=(RangePartitionAssignor,),
+            session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
+            rebalance_timeout_ms=REBALANCE_MS,
+            max_poll_interval_ms=POLL_MS_MAX,
+            fetch_max_bytes=FETCH_BYTES_MAX,
+            max_partition_fetch_bytes=PARTITION_BYTES_MAX,
+        )
+        self._subscriber(self._handle)
+
+    async def run(self) -> None:
+        """Consumes until SIGTERM; the batch in flight is finished."""
+        application = FastStream(self._broker, logger=None)
+
+        @application.after_startup
+        async def started() -> None:
+            self._watch_getmany()
+            self._idle_task = asyncio.create_task(self._follow_position())
+
+        @application.on_shutdown
+        async def stopping() -> None:
+            self._idle_task.cancel()
+
+        await application.run(sleep_time=0.1)
+
+    async def _parse(self, records: tuple[ConsumerRecord[Any, Any], ...]) -> KafkaAckableMessage:
+        first = records[0]
+        return KafkaAckableMessage(
+            body=b"",
+            headers={},
+            batch_headers=[],
+            raw_message=records,
+            content_type=None,
+            message_id=f"{first.topic}-{first.partition}-{first.offset}",
+            correlation_id=None,
+            reply_to="",
+            path={},
+            consumer=self._consumer,
+        )
+
+    async def _decode(self, message: Any) -> Any:
+        return message.raw_message
+
+    @property
+    def _consumer(self) -> AIOKafkaConsumer:
+        consumer = self._subscriber.consumer
+        assert consumer is not None  # noqa: S101 - it runs
+        return consumer
+
+    def _watch_getmany(self) -> None:
+        """Notes what the client hands out, without a gap in which its position is ahead of our knowledge."""
+        consumer = self._consumer
+        getmany = consumer.getmany
+
+        async def watched(*partitions: TopicPartition, **options: Any) -> Any:
+            batches = await getmany(*partitions, **options)
+            self._progress.hand(batches)
+            return batches
+
+        consumer.getmany = watched
+
+    async def _handle(self, body: Any, message: KafkaMessage) -> None:
+        progress = self._progress
+        progress.idle.clear()
+        try:
+            records = message.raw_message
+            ends: dict[TopicPartition, int] = {}
+            chunk: list[Record] = []
+            size = 0
+            for one in records:
+                length = len(one.value or b"")
+                if chunk and size + length > self._runtime.settings.batch_bytes_max:
+                    await self._applier.apply(chunk)
+                    chunk, size = [], 0
+                chunk.append(
+                    Record(one.topic, one.partition, one.offset, one.timestamp, one.key, one.value, one.headers)
+                )
+                size += length
+                ends[TopicPartition(one.topic, one.partition)] = one.offset + 1
+            await self._applier.apply(chunk)
+            progress.applied.update(ends)
+            await self._commit_offsets(ends)
+            message.committed = True  # type: ignore[assignment]
+        finally:
+            progress.idle.set()
+
+    async def _commit_offsets(self, ends: dict[TopicPartition, int]) -> None:
+        """Step 8. A commit that fails costs a repeat that changes nothing."""
+        try:
+            await self._consumer.commit(ends)
+        except (CommitFailedError, IllegalStateError) as error:
+            log.info("offsets not committed: the partitions went to another worker", error=type(error).__name__)
+        except KafkaError as error:
+            log.warning("offsets not committed", error=type(error).__name__)
+
+    async def _follow_position(self) -> None:
+        """Takes the frontier past transaction markers and aborted records, which are never handed out."""
+        while True:
+            await asyncio.sleep(IDLE_SECONDS)
+            try:
+                await self._settle()
+            except (KafkaError, *TRANSIENT) as error:
+                log.debug("frontier not advanced", error=type(error).__name__)
+
+    async def _settle(self) -> None:
+        ahead: dict[TopicPartition, int] = {}
+        for place in self._consumer.assignment():
+            position = await self._consumer.position(place)
+            # No await between here and the end of the test: nothing can be handed out in between.
+            if self._progress.is_settled(place) and position > self._progress.applied.get(place, -1):
+                ahead[place] = position
+        if not ahead:
+            return
+        async with self._runtime.batches.store() as store:
+            await store.advance_frontier(
+                Offset(place.topic, place.partition, offset) for place, offset in ahead.items()
+            )
+        for place, offset in ahead.items():
+            if self._progress.is_settled(place):
+                self._progress.handed[place] = self._progress.applied[place] = offset
+        await self._commit_offsets(ahead)
+
+
+def make_broker(settings: Settings) -> KafkaBroker:
+    """FastStream's broker with this service's connection settings; creates no topics."""
+    options = connection_options(settings)
+    return KafkaBroker(
+        options["bootstrap_servers"].split(","),
+        security=_security(options),
+        allow_auto_create_topics=False,
+        graceful_timeout=GRACEFUL_SECONDS_MAX,
+        logger=None,
+    )
+
+
+def _security(options: dict[str, Any]) -> BaseSecurity | None:
+    context = options.get("ssl_context")
+    if "sasl_mechanism" not in options:
+        return BaseSecurity(ssl_context=context) if context else None
+    kinds: dict[str, type[SASLPlaintext | SASLScram256 | SASLScram512]] = {
+        "PLAIN": SASLPlaintext,
+        "SCRAM-SHA-256": SASLScram256,
+        "SCRAM-SHA-512": SASLScram512,
+    }
+    return kinds[options["sasl_mechanism"]](
+        options["sasl_plain_username"],
+        options["sasl_plain_password"],
+        ssl_context=context,
+        use_ssl=context is not None,
+    )

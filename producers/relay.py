@@ -1,0 +1,132 @@
+"""The relay role: outbox rows become Kafka records, in the order of ids, each exactly once under read_committed.
+
+One relay is active (a session's advisory lock), others stand by. Each Kafka transaction holds the records of some rows
+and a marker that names exactly those rows; then the rows are deleted. A relay that starts ends its predecessor's
+transaction, reads the marker, deletes what was sent, and goes on. After any producer error it starts again like that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from functools import lru_cache
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.partitioner import murmur2
+
+from producers.marker import encode_marker, read_marker
+from service.adapters.kafka.options import MESSAGE_BYTES_MAX, connection_options
+from service.adapters.kafka.topics import marker_topic
+from service.adapters.postgres import outbox
+from service.app.outgoing import OutgoingRecord, decode_outbox
+from service.bootstrap import Runtime
+
+log = structlog.get_logger()
+
+POLL_SECONDS: Final = 0.01
+STANDBY_SECONDS: Final = 0.5
+ROWS_MAX: Final = 200
+BYTES_MAX: Final = 8_388_608
+TRANSACTION_MS_MAX: Final = 30_000
+BATCH_BYTES: Final = 1_048_576
+PAUSE_SECONDS_MAX: Final = 5.0
+
+
+class Relay:
+    """Publishes until `stop` is set; a transaction in flight is finished."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._options = connection_options(runtime.settings)
+        self._marker_topic = marker_topic(runtime.settings)
+        self._partition_counts: dict[str, int] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Takes the lead where nobody has it, publishes, and starts over after every fault."""
+        pause = POLL_SECONDS
+        while not stop.is_set():
+            try:
+                async with self._runtime.database.session() as connection:
+                    if not await outbox.try_lead(connection):
+                        pause = STANDBY_SECONDS
+                    else:
+                        pause = POLL_SECONDS
+                        await self._lead(connection, stop)
+            except Exception as error:  # the marker makes every fault safe to start over from
+                pause = min(max(pause * 2, STANDBY_SECONDS), PAUSE_SECONDS_MAX)
+                log.warning("relay starts over", error=type(error).__name__, detail=str(error)[:200], seconds=pause)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), pause)
+
+    async def _lead(self, connection: Any, stop: asyncio.Event) -> None:
+        producer = AIOKafkaProducer(
+            **self._options,
+            transactional_id=f"{self._runtime.settings.consumer_group}-relay",
+            transaction_timeout_ms=TRANSACTION_MS_MAX,
+            max_batch_size=BATCH_BYTES,
+            max_request_size=MESSAGE_BYTES_MAX + BATCH_BYTES,
+            linger_ms=0,
+        )
+        try:
+            await producer.start()  # ends the predecessor's transaction
+            instance_id = await outbox.instance_id(connection)
+            sent = await read_marker(self._marker_topic, instance_id, self._options)
+            await outbox.delete(connection, sent)
+            log.info("relay leads", already_sent=len(sent))
+            key = str(instance_id).encode()
+            while not stop.is_set():
+                rows = await outbox.oldest(connection, ROWS_MAX, BYTES_MAX)
+                if rows:
+                    await self._publish(producer, key, rows)
+                    await outbox.delete(connection, [row_id for row_id, _ in rows])
+                else:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(stop.wait(), POLL_SECONDS)
+        finally:
+            await outbox.stop_leading(connection)
+            await _close(producer)
+
+    async def _publish(self, producer: AIOKafkaProducer, key: bytes, rows: list[tuple[int, bytes]]) -> None:
+        async with producer.transaction():
+            sending = []
+            batches: dict[tuple[str, int], Any] = {}
+            for _, payload in rows:
+                for record in decode_outbox(payload):
+                    place = (record[0], await self._partition(producer, record))
+                    batch = batches.get(place)
+                    if batch is None or not _append(batch, record):
+                        if batch is not None:
+                            sending.append(await producer.send_batch(batch, place[0], partition=place[1]))
+                        batch = batches[place] = producer.create_batch()
+                        _append(batch, record)
+            for (topic, partition), batch in batches.items():
+                sending.append(await producer.send_batch(batch, topic, partition=partition))
+            marker = encode_marker([row_id for row_id, _ in rows])
+            sending.append(await producer.send(self._marker_topic, marker, key=key, partition=0))
+            await asyncio.gather(*sending)
+
+    async def _partition(self, producer: AIOKafkaProducer, record: OutgoingRecord) -> int:
+        """The partition that Kafka's own default partitioner gives this key."""
+        topic, key = record[0], record[1]
+        count = self._partition_counts.get(topic)
+        if count is None:
+            count = self._partition_counts[topic] = len(await producer.partitions_for(topic))
+        return _hash(key) % count if key is not None else 0
+
+
+@lru_cache(maxsize=200_000)
+def _hash(key: bytes) -> int:
+    return int(murmur2(key)) & 0x7FFFFFFF
+
+
+def _append(batch: Any, record: OutgoingRecord) -> bool:
+    """False where the batch is full."""
+    _, key, value, headers = record
+    return batch.append(key=key, value=value, timestamp=None, headers=headers) is not None
+
+
+async def _close(producer: AIOKafkaProducer) -> None:
+    with contextlib.suppress(Exception):
+        await asyncio.wait_for(producer.stop(), PAUSE_SECONDS_MAX)

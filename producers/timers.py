@@ -1,0 +1,120 @@
+"""The timers role: fires what time alone makes due, never ahead of unread input, and runs backfills.
+
+Exactness: `now` and all input end offsets are read together; only when everything before those ends is applied does
+what was due at `now` minus the grace fire. A timer that ran ahead would put transitions at the wrong instants while
+every final membership stayed right (DESIGN, Time).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Final
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from producers.backfills import Backfills
+from service.adapters.kafka.offsets import OffsetReader, Offsets
+from service.adapters.postgres import frontier
+from service.app.expire import expire
+from service.bootstrap import Runtime
+
+log = structlog.get_logger()
+
+LOOK_SECONDS: Final = 0.1
+FRONTIER_SECONDS: Final = 0.02
+#: Under a fixed clock the input counts as read when its ends stood still this long.
+QUIET_SECONDS: Final = 5.0
+PAUSE_SECONDS_MAX: Final = 5.0
+MICROSECONDS: Final = 1_000_000
+
+
+class Timers:
+    """Fires due customers until `stop` is set."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._is_fixed = runtime.settings.fixed_clock is not None
+        self.overtaken = 0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Runs until `stop`; any fault of the outside is waited out."""
+        backfills = asyncio.create_task(Backfills(self._runtime).run(stop))
+        pause = LOOK_SECONDS
+        while not stop.is_set():
+            try:
+                async with OffsetReader(self._runtime.settings) as reader:
+                    while not stop.is_set():
+                        await self._look(reader, stop)
+                        pause = LOOK_SECONDS
+                        await _sleep(stop, LOOK_SECONDS)
+            except Exception as error:  # nothing fires while the outside is away; it fires later
+                pause = min(pause * 2, PAUSE_SECONDS_MAX)
+                log.warning("timers start over", error=type(error).__name__, detail=str(error)[:200])
+                await _sleep(stop, pause)
+        await backfills
+
+    async def _look(self, reader: OffsetReader, stop: asyncio.Event) -> None:
+        clock = self._runtime.clock
+        grace = self._runtime.settings.grace_ms * 1_000
+        if not await self._is_due(clock() - grace):
+            return
+        limit = clock() - grace
+        ends = await reader.ends()
+        is_read = await (self._stands_still(reader, ends, stop) if self._is_fixed else self._is_applied(ends, stop))
+        if not is_read:
+            return
+        while not stop.is_set():
+            async with self._runtime.batches.store() as store:
+                fired = await expire(store, now=clock(), until=limit, recorded_at=time.time_ns() // 1_000)
+            if not fired:
+                return
+
+    async def _is_due(self, limit: int) -> bool:
+        async with self._runtime.database.session() as connection:
+            return await frontier.is_due(connection, limit)
+
+    async def _is_applied(self, ends: Offsets, stop: asyncio.Event) -> bool:
+        """Waits until all input before the ends is applied, at most TIMER_HOLD_SECONDS_MAX."""
+        held_until = time.monotonic() + self._runtime.settings.timer_hold_seconds_max
+        while not stop.is_set():
+            if await self._has_passed(ends):
+                return True
+            if time.monotonic() > held_until:
+                self.overtaken += 1
+                log.error(
+                    "timers fire ahead of unread input", held_seconds=self._runtime.settings.timer_hold_seconds_max
+                )
+                return True
+            await _sleep(stop, FRONTIER_SECONDS)
+        return False
+
+    async def _stands_still(self, reader: OffsetReader, ends: Offsets, stop: asyncio.Event) -> bool:
+        """Under a fixed clock: whether all input is applied and nothing new comes for a while."""
+        quiet_since = None
+        while not stop.is_set():
+            try:
+                latest = await reader.ends()
+            except KafkaError:
+                return False
+            has_passed = await self._has_passed(latest)
+            if latest != ends or not has_passed:
+                ends, quiet_since = latest, None
+            if has_passed:
+                quiet_since = quiet_since or time.monotonic()
+                if time.monotonic() - quiet_since >= QUIET_SECONDS:
+                    return True
+            await _sleep(stop, LOOK_SECONDS)
+        return False
+
+    async def _has_passed(self, ends: Offsets) -> bool:
+        async with self._runtime.database.session() as connection:
+            applied = await frontier.applied(connection)
+        return all(applied.get(place, 0) >= end for place, end in ends.items())
+
+
+async def _sleep(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)

@@ -1,0 +1,79 @@
+"""Where the ends of topics lie, and how far a group has come. Reads offsets and no records; joins no group."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Final, Self
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import UnknownTopicOrPartitionError
+
+from service.adapters.kafka.options import connection_options
+from service.settings import Settings
+
+Offsets = dict[tuple[str, int], int]
+
+#: New partitions are seen after at most this long.
+PARTITIONS_SECONDS_MAX: Final = 30
+
+
+class OffsetReader:
+    """Every call may raise KafkaError while the broker is out of reach."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        options = connection_options(settings)
+        self._admin = AIOKafkaAdminClient(**options, request_timeout_ms=10_000)
+        self._consumer = AIOKafkaConsumer(
+            **options, group_id=None, isolation_level="read_committed", request_timeout_ms=10_000
+        )
+        self._partitions: dict[str, list[TopicPartition]] = {}
+        self._read_at = 0.0
+
+    async def __aenter__(self) -> Self:
+        await self._admin.start()
+        try:
+            await self._consumer.start()
+        except BaseException:
+            await self._admin.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._consumer.stop()
+        await self._admin.close()
+
+    async def partitions(self, *topics: str) -> list[TopicPartition]:
+        """The partitions of these topics.
+
+        Raises:
+            UnknownTopicOrPartitionError: a topic does not exist.
+        """
+        if time.monotonic() - self._read_at > PARTITIONS_SECONDS_MAX:
+            self._partitions = {}
+        missing = [topic for topic in topics if topic not in self._partitions]
+        if missing:
+            for found in await self._admin.describe_topics(missing):
+                if found["error_code"]:
+                    msg = f"The topic {found['topic']} does not exist; run `segments doctor`."
+                    raise UnknownTopicOrPartitionError(msg)
+                numbers = sorted(one["partition"] for one in found["partitions"])
+                self._partitions[found["topic"]] = [TopicPartition(found["topic"], number) for number in numbers]
+            self._read_at = time.monotonic()
+        return [place for topic in topics for place in self._partitions[topic]]
+
+    async def ends(self, *topics: str) -> Offsets:
+        """The read_committed ends of these topics' partitions; by default of the input topics."""
+        places = await self.partitions(*(topics or self._settings.input_topics))
+        found = await self._consumer.end_offsets(places)
+        return {(place.topic, place.partition): offset for place, offset in found.items()}
+
+    async def committed(self, group: str, *topics: str) -> Offsets:
+        """What a group has committed; 0 where nothing. By default on the input topics."""
+        places = await self.partitions(*(topics or self._settings.input_topics))
+        found = await self._admin.list_consumer_group_offsets(group, partitions=places)
+        return {(place.topic, place.partition): max(found[place].offset, 0) for place in places}

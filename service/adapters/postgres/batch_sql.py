@@ -1,0 +1,171 @@
+"""Every statement of the hot path, each with a name and a sentence; all are keyed by customer_id first."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Holds the catalogue as it is until the transaction ends; who changes it waits.
+SHARE_CATALOGUE: Final = "SELECT pg_advisory_xact_lock_shared($1)"
+
+#: A look at whether the compiled catalogue is still the current one.
+CATALOGUE_VERSION: Final = "SELECT version FROM catalogue"
+
+_PROFILE: Final = """
+    p.customer_id, p.total_orders, p.total_spent, p.last_order_at, p.evaluated_to,
+    p.born, p.mark, p.shape_version, p.ordinals, p.state
+"""
+
+#: Locks the profiles of a batch's customers, always in the order of ids so that no two batches wait for each other.
+LOCK_PROFILES: Final = f"""
+SELECT {_PROFILE}
+FROM profiles p
+WHERE p.customer_id = ANY($1::uuid[])
+ORDER BY p.customer_id
+FOR UPDATE OF p
+"""  # noqa: S608 - built from constants
+
+#: Locks customers whose next edge has come, without waiting for those that others hold.
+LOCK_DUE: Final = f"""
+SELECT {_PROFILE}
+FROM profiles p
+WHERE p.next_due_at <= $1
+ORDER BY p.next_due_at
+LIMIT $2
+FOR UPDATE OF p SKIP LOCKED
+"""  # noqa: S608 - built from constants
+
+#: Locks customers that a new definition has not reached.
+LOCK_BEHIND: Final = f"""
+SELECT {_PROFILE}
+FROM profiles p
+WHERE p.customer_id > $2 AND p.mark < $1
+ORDER BY p.customer_id
+LIMIT $3
+FOR UPDATE OF p
+"""  # noqa: S608 - built from constants
+
+#: Which of these ids are tombstones.
+ERASED: Final = "SELECT customer_id FROM erasures WHERE customer_id = ANY($1::uuid[])"
+
+_ORDER: Final = """
+    f.customer_id, f.event_id, f.order_id, f.kind, f.time, f.sequence, f.total, f.items::text, f.is_test
+"""
+
+#: Facts of the orders that a batch touches.
+ORDERS_TOUCHED: Final = f"""
+SELECT {_ORDER}
+FROM unnest($1::uuid[], $2::text[]) AS k (customer_id, order_id)
+JOIN order_facts f ON f.customer_id = k.customer_id AND f.order_id = k.order_id
+"""  # noqa: S608 - built from constants
+
+#: All order facts of some customers.
+ALL_ORDERS: Final = f"SELECT {_ORDER} FROM order_facts f WHERE f.customer_id = ANY($1::uuid[])"  # noqa: S608
+
+_REFUND: Final = "r.customer_id, r.event_id, r.refund_id, r.order_id, r.time, r.sequence, r.amount"
+
+#: Refunds of the orders that a batch touches.
+REFUNDS_OF_ORDERS: Final = f"""
+SELECT {_REFUND}
+FROM unnest($1::uuid[], $2::text[]) AS k (customer_id, order_id)
+JOIN refunds r ON r.customer_id = k.customer_id AND r.order_id = k.order_id
+"""  # noqa: S608 - built from constants
+
+#: Refunds that a batch names by their own id.
+REFUNDS_TOUCHED: Final = f"""
+SELECT {_REFUND}
+FROM unnest($1::uuid[], $2::text[]) AS k (customer_id, refund_id)
+JOIN refunds r ON r.customer_id = k.customer_id AND r.refund_id = k.refund_id
+"""  # noqa: S608 - built from constants
+
+#: All refunds of some customers.
+ALL_REFUNDS: Final = f"SELECT {_REFUND} FROM refunds r WHERE r.customer_id = ANY($1::uuid[])"  # noqa: S608
+
+#: Which events without a natural id are stored.
+KNOWN_CUSTOMER_FACTS: Final = """
+SELECT f.customer_id, f.event_id
+FROM unnest($1::uuid[], $2::text[]) AS k (customer_id, event_id)
+JOIN customer_facts f ON f.customer_id = k.customer_id AND f.event_id = k.event_id
+"""
+KNOWN_ACTIVITIES: Final = """
+SELECT f.customer_id, f.event_id
+FROM unnest($1::uuid[], $2::text[]) AS k (customer_id, event_id)
+JOIN activities f ON f.customer_id = k.customer_id AND f.event_id = k.event_id
+"""
+
+#: Stores the profiles of a batch, all in one statement.
+UPDATE_PROFILES: Final = """
+UPDATE profiles p SET
+    total_orders = u.total_orders, total_spent = u.total_spent, first_seen_at = u.first_seen_at,
+    registered_at = u.registered_at, last_order_at = u.last_order_at, last_login_at = u.last_login_at,
+    evaluated_to = u.evaluated_to, next_due_at = u.next_due_at, born = u.born, mark = u.mark,
+    shape_version = u.shape_version, ordinals = u.ordinals, state = u.state
+FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
+            $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::integer[], $13::bytea[], $14::bytea[])
+    AS u (customer_id, total_orders, total_spent, first_seen_at, registered_at, last_order_at, last_login_at,
+          evaluated_to, next_due_at, born, mark, shape_version, ordinals, state)
+WHERE p.customer_id = u.customer_id
+"""
+
+#: Stores changed attributes of known customers.
+UPDATE_CUSTOMERS: Final = """
+UPDATE customers c SET
+    name = u.name, first_name = u.first_name, email = u.email, phone = u.phone, locale = u.locale,
+    timezone = u.timezone, customer_type = u.customer_type, country = u.country, state = u.state, city = u.city,
+    email_subscribed = u.email_subscribed, sms_subscribed = u.sms_subscribed, push_subscribed = u.push_subscribed,
+    traits = u.traits
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[],
+            $9::text[], $10::text[], $11::text[], $12::text[], $13::boolean[], $14::boolean[], $15::boolean[],
+            $16::jsonb[])
+    AS u (customer_id, external_id, name, first_name, email, phone, locale, timezone, customer_type, country, state,
+          city, email_subscribed, sms_subscribed, push_subscribed, traits)
+WHERE c.customer_id = u.customer_id
+"""
+
+#: Closes memberships that were open before this batch; `ordinal` is that of the join.
+CLOSE_MEMBERSHIPS: Final = """
+UPDATE customer_segment_memberships m SET
+    left_at = u.left_at, left_reason = u.left_reason, left_recorded_at = u.left_recorded_at
+FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::timestamptz[], $5::text[], $6::timestamptz[])
+    AS u (customer_id, segment_id, ordinal, left_at, left_reason, left_recorded_at)
+WHERE m.customer_id = u.customer_id AND m.segment_id = u.segment_id AND m.ordinal = u.ordinal
+    AND m.left_at IS NULL
+"""
+
+#: All that leaves because of this batch, as one row; its id is taken under the customers' locks.
+INSERT_OUTBOX: Final = "INSERT INTO outbox (records, payload, counts) VALUES ($1, $2, $3::jsonb)"
+
+#: Stores dead letters once for each place in the input; answers the new ones.
+INSERT_DEAD_LETTERS: Final = """
+INSERT INTO dead_letters (reason, error, topic, partition, "offset", key, value, headers, customer_id)
+SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::bytea[], $7::bytea[],
+                     $8::jsonb[], $9::uuid[])
+ON CONFLICT (topic, partition, "offset") DO NOTHING
+RETURNING topic, partition, "offset"
+"""
+
+#: Tombstones; the events of these ids are dropped from now on.
+INSERT_ERASURES: Final = """
+INSERT INTO erasures (customer_id) SELECT unnest($1::uuid[]) ON CONFLICT (customer_id) DO NOTHING
+"""
+
+#: Deletes all that is stored of erased customers.
+ERASE: Final = tuple(
+    f"DELETE FROM {table} WHERE customer_id = ANY($1::uuid[])"  # noqa: S608 - built from constants
+    for table in (
+        "order_facts",
+        "refunds",
+        "customer_facts",
+        "activities",
+        "customer_segment_memberships",
+        "profiles",
+        "customers",
+    )
+)
+
+#: How far each input partition has been applied; never goes back.
+ADVANCE_FRONTIER: Final = """
+INSERT INTO input_frontier AS f (topic, partition, next_offset)
+SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[])
+ON CONFLICT (topic, partition) DO UPDATE SET next_offset = EXCLUDED.next_offset
+WHERE f.next_offset < EXCLUDED.next_offset
+"""

@@ -1,0 +1,60 @@
+"""The outbox as the relay sees it."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Final
+from uuid import UUID
+
+#: Advisory lock of the active relay; belongs to its session.
+RELAY_LOCK: Final = 7_300_003
+
+#: Oldest rows first. Rows of one customer are written under that customer's lock, so their ids ascend with time.
+OLDEST: Final = "SELECT id, payload FROM outbox ORDER BY id LIMIT $1"
+
+#: Deletes what was sent, and counts segments on by what those rows say.
+DELETE: Final = """
+WITH gone AS (DELETE FROM outbox WHERE id = ANY($1::bigint[]) RETURNING counts),
+     growth AS (
+         SELECT one.key::uuid AS segment_id, sum(one.value::bigint) AS members
+         FROM gone, jsonb_each_text(gone.counts) AS one GROUP BY one.key
+     )
+UPDATE customer_segments s
+SET customer_count = customer_count + growth.members, last_updated = now()
+FROM growth WHERE s.id = growth.segment_id
+"""
+
+
+async def try_lead(connection: Any) -> bool:
+    """Whether this session is the active relay now."""
+    return bool(await connection.fetchval("SELECT pg_try_advisory_lock($1)", RELAY_LOCK))
+
+
+async def stop_leading(connection: Any) -> None:
+    """Lets another relay lead; a broken session has let go already."""
+    with contextlib.suppress(Exception):
+        await connection.execute("SELECT pg_advisory_unlock($1)", RELAY_LOCK)
+
+
+async def instance_id(connection: Any) -> UUID:
+    """Names this database, so that a marker of another one is never taken for its own."""
+    found: UUID = await connection.fetchval("SELECT instance_id FROM catalogue")
+    return found
+
+
+async def oldest(connection: Any, rows_max: int, bytes_max: int) -> list[tuple[int, bytes]]:
+    """The oldest rows, as many as fit; always at least one where there is any."""
+    found = []
+    size = 0
+    for row_id, payload in await connection.fetch(OLDEST, rows_max):
+        size += len(payload)
+        if found and size > bytes_max:
+            break
+        found.append((row_id, payload))
+    return found
+
+
+async def delete(connection: Any, ids: list[int]) -> None:
+    """Forgets rows that were sent."""
+    if ids:
+        await connection.execute(DELETE, ids)

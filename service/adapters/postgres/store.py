@@ -1,0 +1,168 @@
+"""The statements of one batch (app.ports.Store) on asyncpg's own connection, inside its transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from service.adapters.postgres import batch_rows as rows
+from service.adapters.postgres import batch_sql as sql
+from service.adapters.postgres.catalogue import load_catalogue
+from service.adapters.postgres.database import CATALOGUE_LOCK
+from service.app.outgoing import Outgoing, encode_outbox
+from service.app.ports import DeadLetter, Offset, StoredFact, StoredProfile
+from service.core.events.model import Event
+from service.core.profiles.profile import Profile
+from service.core.segments.catalogue import Catalogue
+from service.core.segments.walk import Transition
+
+
+class RowsMismatch(Exception):
+    """A statement touched another number of rows than it must: a bug, or a row changed under the lock."""
+
+
+class CatalogueCache:
+    """The catalogue as this process compiled it last."""
+
+    def __init__(self) -> None:
+        self.catalogue: Catalogue | None = None
+
+
+class PostgresStore:
+    """One transaction's statements. Lock order: catalogue, customers by id, all else."""
+
+    def __init__(self, connection: Any, cache: CatalogueCache, outgoing: Outgoing) -> None:
+        self.connection = connection
+        self._cache = cache
+        self._outgoing = outgoing
+
+    async def catalogue(self) -> Catalogue:
+        """See Store."""
+        await self.connection.execute(sql.SHARE_CATALOGUE, CATALOGUE_LOCK)
+        version = await self.connection.fetchval(sql.CATALOGUE_VERSION)
+        if self._cache.catalogue is None or self._cache.catalogue.version != version:
+            self._cache.catalogue = await load_catalogue(self.connection)
+        return self._cache.catalogue
+
+    async def lock_profiles(self, customer_ids: Sequence[UUID]) -> list[StoredProfile]:
+        """See Store."""
+        return [StoredProfile(*row) for row in await self.connection.fetch(sql.LOCK_PROFILES, customer_ids)]
+
+    async def lock_due(self, limit_instant: int, customers_max: int) -> list[StoredProfile]:
+        """See Store."""
+        found = await self.connection.fetch(sql.LOCK_DUE, limit_instant, customers_max)
+        return [StoredProfile(*row) for row in found]
+
+    async def lock_behind(self, introduced: int, after: UUID, customers_max: int) -> list[StoredProfile]:
+        """See Store."""
+        found = await self.connection.fetch(sql.LOCK_BEHIND, introduced, after, customers_max)
+        return [StoredProfile(*row) for row in found]
+
+    async def erased(self, customer_ids: Sequence[UUID]) -> set[UUID]:
+        """See Store."""
+        return {row[0] for row in await self.connection.fetch(sql.ERASED, customer_ids)}
+
+    async def touched_facts(self, events: Collection[Event]) -> list[StoredFact]:
+        """See Store."""
+        orders = sorted({(event.customer_id, order_id) for event in events if (order_id := rows.order_id(event))})
+        refunds = sorted({(event.customer_id, refund) for event in events if (refund := rows.refund_id(event))})
+        customer_ids, order_ids = [key[0] for key in orders], [key[1] for key in orders]
+        found: list[StoredFact] = []
+        if orders:
+            found += map(rows.order_fact, await self.connection.fetch(sql.ORDERS_TOUCHED, customer_ids, order_ids))
+            found += map(rows.refund_fact, await self.connection.fetch(sql.REFUNDS_OF_ORDERS, customer_ids, order_ids))
+        if refunds:
+            seen = {(one.customer_id, one.event_id) for one in found}
+            keys = ([key[0] for key in refunds], [key[1] for key in refunds])
+            for row in await self.connection.fetch(sql.REFUNDS_TOUCHED, *keys):
+                fact = rows.refund_fact(row)
+                if (fact.customer_id, fact.event_id) not in seen:
+                    found.append(fact)
+        return found
+
+    async def all_facts(self, customer_ids: Sequence[UUID]) -> list[StoredFact]:
+        """See Store."""
+        orders = await self.connection.fetch(sql.ALL_ORDERS, customer_ids)
+        refunds = await self.connection.fetch(sql.ALL_REFUNDS, customer_ids)
+        return [*map(rows.order_fact, orders), *map(rows.refund_fact, refunds)]
+
+    async def known_ids(self, events: Collection[Event]) -> set[tuple[UUID, str]]:
+        """See Store."""
+        known: set[tuple[UUID, str]] = set()
+        activities = [event for event in events if event.type == "customer.activity"]
+        others = [event for event in events if event.type != "customer.activity"]
+        for statement, some in ((sql.KNOWN_ACTIVITIES, activities), (sql.KNOWN_CUSTOMER_FACTS, others)):
+            if some:
+                keys = ([event.customer_id for event in some], [event.id for event in some])
+                known.update((row[0], row[1]) for row in await self.connection.fetch(statement, *keys))
+        return known
+
+    async def write_facts(self, events: Sequence[Event]) -> None:
+        """See Store."""
+        for table, (columns, records) in rows.fact_rows(events).items():
+            if records:
+                await self.connection.copy_records_to_table(table, records=records, columns=columns)
+
+    async def write_profiles(self, profiles: Sequence[Profile], due: Mapping[UUID, int | None]) -> None:
+        """See Store.
+
+        Raises:
+            RowsMismatch: an update found another number of rows.
+        """
+        new = [profile for profile in profiles if profile.is_new]
+        known = [profile for profile in profiles if not profile.is_new]
+        if new:
+            records = [rows.profile_row(one, due[one.customer_id]) for one in new]
+            await self.connection.copy_records_to_table("profiles", records=records, columns=rows.PROFILE_COLUMNS)
+            records = [rows.customer_row(one) for one in new]
+            await self.connection.copy_records_to_table("customers", records=records, columns=rows.CUSTOMER_COLUMNS)
+        if known:
+            records = [rows.profile_row(one, due[one.customer_id]) for one in known]
+            await self._exactly(len(records), sql.UPDATE_PROFILES, *zip(*records, strict=True))
+        changed = [rows.customer_row(one) for one in known if one.has_new_attributes]
+        if changed:
+            await self._exactly(len(changed), sql.UPDATE_CUSTOMERS, *zip(*changed, strict=True))
+
+    async def _exactly(self, count: int, statement: str, *arguments: Any) -> None:
+        status = await self.connection.execute(statement, *arguments)
+        found = int(status.rsplit(" ", 1)[1])
+        if found != count:
+            msg = f"a statement touched {found} rows where {count} were locked: {statement.split(maxsplit=3)[:3]}"
+            raise RowsMismatch(msg)
+
+    async def write_memberships(self, transitions: Sequence[Transition], recorded_at: int) -> None:
+        """See Store."""
+        opened, closed = rows.membership_rows(transitions, recorded_at)
+        if closed:
+            await self._exactly(len(closed), sql.CLOSE_MEMBERSHIPS, *zip(*closed, strict=True))
+        if opened:
+            await self.connection.copy_records_to_table(
+                "customer_segment_memberships", records=opened, columns=rows.MEMBERSHIP_COLUMNS
+            )
+
+    async def write_outbox(
+        self, transitions: Sequence[Transition], recorded_at: int, letters: Sequence[DeadLetter]
+    ) -> None:
+        """See Store."""
+        payload, records, counts = encode_outbox(self._outgoing, transitions, recorded_at, letters)
+        await self.connection.execute(sql.INSERT_OUTBOX, records, payload, counts)
+
+    async def write_dead_letters(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+        """See Store."""
+        records = [rows.letter_row(letter) for letter in letters]
+        found = await self.connection.fetch(sql.INSERT_DEAD_LETTERS, *zip(*records, strict=True))
+        fresh = {(row[0], row[1], row[2]) for row in found}
+        return [one for one in letters if (one.topic, one.partition, one.offset) in fresh]
+
+    async def erase(self, customer_ids: Sequence[UUID]) -> None:
+        """See Store."""
+        await self.connection.execute(sql.INSERT_ERASURES, customer_ids)
+        for statement in sql.ERASE:
+            await self.connection.execute(statement, customer_ids)
+
+    async def advance_frontier(self, offsets: Iterable[Offset]) -> None:
+        """See Store."""
+        columns = tuple(zip(*offsets, strict=True))
+        if columns:
+            await self.connection.execute(sql.ADVANCE_FRONTIER, *columns)

@@ -1,0 +1,30 @@
+"""Backfill: brings customers up to definitions that came or changed while they were there (DESIGN, Segments change)."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+from uuid import UUID
+
+from service.app.batch import Work, run_batch
+from service.app.ports import Store
+
+CUSTOMERS_MAX: Final = 500
+
+
+class Slice(NamedTuple):
+    """One step of a backfill: how many customers, and the last of them."""
+
+    customers: int
+    last: UUID
+
+
+async def backfill_slice(store: Store, *, introduced: int, after: UUID, now: int, recorded_at: int) -> Slice:
+    """Brings the next customers to the current catalogue; none left where `customers` is 0."""
+    catalogue = await store.catalogue()
+    stored = await store.lock_behind(introduced, after, CUSTOMERS_MAX)
+    if not stored:
+        return Slice(0, after)
+    outcome = await run_batch(store, catalogue, Work(now, recorded_at, stored=stored))
+    if outcome.transitions:
+        await store.write_outbox(outcome.transitions, recorded_at, [])
+    return Slice(len(stored), stored[-1].customer_id)

@@ -1,0 +1,218 @@
+"""One batch: customers walked through new events, edges and definitions, and all that follows, in one transaction.
+
+The steps are numbered as in ARCHITECTURE.md, "The life of an event".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from service.app.ports import DeadLetter, Store, StoredFact, StoredProfile
+from service.core import identity
+from service.core.events.model import Event
+from service.core.instants import MISSING
+from service.core.profiles.codec import decode_state
+from service.core.profiles.ledger import Ledger, LedgerIncomplete
+from service.core.profiles.profile import Profile
+from service.core.profiles.timeline import NO_EDGE, next_edge
+from service.core.segments.catalogue import Catalogue
+from service.core.segments.walk import Transition, Walk, by_stamp
+
+
+@dataclass
+class Work:
+    """What a batch has to do.
+
+    Attributes:
+        events: new events by customer; guests under identity.GUEST.
+        stored: profiles already locked, for timers and backfills.
+        now: the clock, microseconds.
+        until: timers go on to this instant; MISSING for batches of events.
+    """
+
+    now: int
+    recorded_at: int
+    events: Mapping[UUID, Sequence[Event]] = field(default_factory=dict)
+    stored: Sequence[StoredProfile] = ()
+    until: int = MISSING
+
+
+@dataclass
+class Outcome:
+    """What a batch did."""
+
+    transitions: list[Transition] = field(default_factory=list)
+    duplicates: int = 0
+    erased: list[Event] = field(default_factory=list)
+    customers: int = 0
+
+
+async def run_batch(store: Store, catalogue: Catalogue, work: Work) -> Outcome:
+    """Locks, walks and writes; everything but dead letters, the outbox row and offsets."""
+    outcome = Outcome()
+    customer_ids = sorted(customer_id for customer_id in work.events if customer_id != identity.GUEST)
+    locked = list(work.stored) if work.stored else await store.lock_profiles(customer_ids)  # 3
+    profiles = {stored.customer_id: stored for stored in locked}
+    missing = [customer_id for customer_id in customer_ids if customer_id not in profiles]
+    tombstones = await store.erased(missing) if missing else set()
+    events = {}
+    for customer_id, some in work.events.items():
+        if customer_id in tombstones:
+            outcome.erased.extend(some)
+        else:
+            events[customer_id] = some
+    fresh, touched = await _new_events(store, events, outcome)  # 4
+    walked = _Walker(catalogue, work, profiles, fresh, touched)
+    behind = walked.walk_all()  # 5
+    if behind:
+        walked.walk_again(behind, await store.all_facts(sorted(behind)))
+    outcome.transitions = walked.walk.transitions()  # 6
+    outcome.customers = len(walked.walk.profiles)
+    await _write(store, catalogue, walked, fresh, outcome, work)  # 7
+    return outcome
+
+
+async def _new_events(
+    store: Store, events: Mapping[UUID, Sequence[Event]], outcome: Outcome
+) -> tuple[dict[UUID, list[Event]], dict[UUID, list[StoredFact]]]:
+    """Drops what is already known, by natural key; gives the rest by customer, and the facts they touch."""
+    with_orders: list[Event] = []
+    others: list[Event] = []
+    for some in events.values():
+        for event in some:
+            (with_orders if event.type.startswith("order.") else others).append(event)
+    touched: dict[UUID, list[StoredFact]] = {}
+    known = set()
+    for stored in await store.touched_facts(with_orders) if with_orders else ():
+        touched.setdefault(stored.customer_id, []).append(stored)
+        known.add((stored.customer_id, stored.event_id))
+    if others:
+        known |= await store.known_ids(others)
+    fresh: dict[UUID, list[Event]] = {}
+    for customer_id, some in events.items():
+        kept = []
+        for event in by_stamp(some):
+            key = (customer_id, event.id)
+            if key in known:
+                outcome.duplicates += 1
+            else:
+                known.add(key)
+                kept.append(event)
+        if kept:
+            fresh[customer_id] = kept
+    return fresh, touched
+
+
+class _Walker:
+    """Walks every customer of a batch; those whose whole ledger is needed come again."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        work: Work,
+        stored: Mapping[UUID, StoredProfile],
+        events: Mapping[UUID, list[Event]],
+        touched: Mapping[UUID, list[StoredFact]],
+    ) -> None:
+        self.walk = Walk(catalogue)
+        self.work = work
+        self.stored = stored
+        self.events = events
+        self.touched = touched
+
+    def walk_all(self) -> list[UUID]:
+        """Gives the customers that need their whole ledger."""
+        behind = []
+        customer_ids = (one for one in self.events if one != identity.GUEST) if self.events else self.stored
+        for customer_id in customer_ids:
+            mark = self.walk.mark()
+            try:
+                self._walk(customer_id, self.touched.get(customer_id, ()), is_complete=False)
+            except LedgerIncomplete:
+                self.walk.rewind(mark)
+                behind.append(customer_id)
+        return behind
+
+    def walk_again(self, customer_ids: Sequence[UUID], facts: Sequence[StoredFact]) -> None:
+        """Walks customers with all their facts at hand."""
+        by_customer: dict[UUID, list[StoredFact]] = {customer_id: [] for customer_id in customer_ids}
+        for stored in facts:
+            by_customer[stored.customer_id].append(stored)
+        for customer_id, some in by_customer.items():
+            self._walk(customer_id, some, is_complete=True)
+
+    def _walk(self, customer_id: UUID, facts: Sequence[StoredFact], *, is_complete: bool) -> None:
+        events = self.events.get(customer_id, [])
+        stored = self.stored.get(customer_id)
+        profile = _profile(stored) if stored else _new_profile(customer_id, events[0].external_id)
+        ledger = Ledger(is_complete)
+        waiting = {event.id for event in profile.pending}
+        for one in facts:
+            if one.event_id not in waiting:
+                ledger.apply(one.fact)
+        self.walk.add(profile, events, ledger, now=self.work.now, until=self.work.until)
+
+
+def _new_profile(customer_id: UUID, external_id: str) -> Profile:
+    profile = Profile(customer_id, external_id)
+    profile.is_new = profile.has_new_attributes = True
+    return profile
+
+
+def _profile(stored: StoredProfile) -> Profile:
+    profile = Profile(stored.customer_id, "")
+    profile.total_orders, profile.total_spent = stored.total_orders, stored.total_spent
+    profile.last_order_at = MISSING if stored.last_order_at is None else stored.last_order_at
+    profile.evaluated_to = stored.evaluated_to
+    profile.born, profile.mark, profile.shape_version = stored.born, stored.mark, stored.shape_version
+    profile.ordinals = stored.ordinals
+    decode_state(stored.state, profile)
+    return profile
+
+
+async def _write(
+    store: Store,
+    catalogue: Catalogue,
+    walked: _Walker,
+    fresh: Mapping[UUID, Sequence[Event]],
+    outcome: Outcome,
+    work: Work,
+) -> None:
+    profiles = walked.walk.profiles
+    erased = {profile.customer_id for profile in profiles if profile.is_erased}
+    facts = [event for customer_id, some in fresh.items() if customer_id not in erased for event in some]
+    if facts:
+        await store.write_facts(facts)
+    kept = [profile for profile in profiles if not profile.is_erased]
+    if kept:
+        await store.write_profiles(kept, {one.customer_id: next_due(one, catalogue) for one in kept})
+    if outcome.transitions:
+        await store.write_memberships(outcome.transitions, work.recorded_at)
+    if erased:
+        outcome.erased.extend(_after_erasure(fresh, erased))
+        await store.erase(sorted(erased))
+
+
+def _after_erasure(fresh: Mapping[UUID, Sequence[Event]], erased: set[UUID]) -> list[Event]:
+    """Events of a batch that stand after their customer's customer.deleted."""
+    dropped = []
+    for customer_id in erased:
+        is_over = False
+        for event in fresh.get(customer_id, ()):
+            if is_over:
+                dropped.append(event)
+            is_over = is_over or event.type == "customer.deleted"
+    return dropped
+
+
+def next_due(profile: Profile, catalogue: Catalogue) -> int | None:
+    """The next instant at which time alone may change this customer's membership; None where there is none."""
+    due = next_edge(profile, catalogue.plan.needs, catalogue.shape)
+    if profile.pending:
+        due = min(due, profile.pending[0].at)
+    return None if due == NO_EDGE else due
+
+
+__all__ = ["DeadLetter", "Outcome", "Work", "next_due", "run_batch"]

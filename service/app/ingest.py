@@ -1,0 +1,95 @@
+"""Ingest: one batch of Kafka records becomes one transaction (DESIGN, the life of an event)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from service.app.batch import Outcome, Work, run_batch
+from service.app.ports import DeadLetter, Offset, Store
+from service.core.events.decode import Headers, Rejected, Rules, decode
+from service.core.events.model import Event
+
+#: How much of a too large record is kept (CONTRACT section 5).
+TRUNCATED_BYTES = 65_536
+
+
+class Record(NamedTuple):
+    """One Kafka record, as bytes."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class Decoded(NamedTuple):
+    """A batch read: events by customer, and what is none."""
+
+    events: dict[UUID, list[Event]]
+    places: Mapping[int, Record]  # id(event) -> where it came from
+    letters: list[DeadLetter]
+    offsets: list[Offset]
+
+
+def decode_batch(records: Sequence[Record], rules: Rules, now: int) -> Decoded:
+    """Step 2: each record on its own; a bad one never takes its neighbours along."""
+    events: dict[UUID, list[Event]] = {}
+    places = {}
+    letters = []
+    ends: dict[tuple[str, int], int] = {}
+    for record in records:
+        ends[record.topic, record.partition] = record.offset + 1
+        found = decode(record.value, record.headers, rules, now)
+        if isinstance(found, Rejected):
+            letters.append(dead_letter(record, found))
+        else:
+            events.setdefault(found.customer_id, []).append(found)
+            places[id(found)] = record
+    offsets = [Offset(topic, partition, end) for (topic, partition), end in sorted(ends.items())]
+    return Decoded(events, places, letters, offsets)
+
+
+def dead_letter(record: Record, why: Rejected) -> DeadLetter:
+    """The record set aside, with its bytes; above the limit the first 64 KiB."""
+    value = record.value
+    size = 0 if value is None else len(value)
+    if why.reason == "too_large" and value is not None:
+        value = value[:TRUNCATED_BYTES]
+    return DeadLetter(
+        why.reason,
+        why.error.replace("\0", "\\0"),
+        record.topic,
+        record.partition,
+        record.offset,
+        record.timestamp_ms,
+        record.key,
+        value,
+        size,
+        record.headers,
+    )
+
+
+async def ingest(store: Store, decoded: Decoded, now: int, recorded_at: int) -> Outcome:
+    """Steps 3 to 7 for one batch, within the transaction that the store stands for."""
+    catalogue = await store.catalogue()
+    outcome = Outcome()
+    if decoded.events:
+        outcome = await run_batch(store, catalogue, Work(now, recorded_at, decoded.events))
+    letters = [*decoded.letters, *(_erased_letter(event, decoded.places[id(event)]) for event in outcome.erased)]
+    fresh_letters = await store.write_dead_letters(letters) if letters else []
+    if outcome.transitions or fresh_letters:
+        await store.write_outbox(outcome.transitions, recorded_at, fresh_letters)
+    await store.advance_frontier(decoded.offsets)
+    return outcome
+
+
+def _erased_letter(event: Event, record: Record) -> DeadLetter:
+    """Where an erased customer's event lay, and nothing of what it said."""
+    error = "The customer was erased before; the event was dropped."
+    place = (record.topic, record.partition, record.offset, record.timestamp_ms)
+    return DeadLetter("erased", error, *place, None, None, 0, (), event.customer_id)
