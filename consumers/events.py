@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
-from faststream import AckPolicy, FastStream
+from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.kafka.message import KafkaAckableMessage
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
@@ -118,20 +118,16 @@ class EventConsumer:
         )
         self._subscriber(self._handle)
 
-    async def run(self) -> None:
-        """Consumes until SIGTERM; the batch in flight is finished."""
-        application = FastStream(self._broker, logger=None)
-
-        @application.after_startup
-        async def started() -> None:
-            self._watch_getmany()
-            self._idle_task = asyncio.create_task(self._follow_position())
-
-        @application.on_shutdown
-        async def stopping() -> None:
-            self._idle_task.cancel()
-
-        await application.run(sleep_time=0.1)
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consumes until `stop` is set; the batch in flight is finished."""
+        await self._broker.start()
+        self._watch_getmany()
+        following = asyncio.create_task(self._follow_position())
+        try:
+            await stop.wait()
+        finally:
+            following.cancel()
+            await self._broker.stop()
 
     async def _parse(self, records: tuple[ConsumerRecord[Any, Any], ...]) -> KafkaAckableMessage:
         first = records[0]

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from functools import lru_cache
 from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.partitioner import murmur2
 
 from producers.marker import encode_marker, read_marker
 from service.adapters.kafka.options import MESSAGE_BYTES_MAX, connection_options
+from service.adapters.kafka.publisher import BatchPublisher
 from service.adapters.kafka.topics import marker_topic
 from service.adapters.postgres import outbox
-from service.app.outgoing import OutgoingRecord, decode_outbox
+from service.app.outgoing import decode_outbox
 from service.bootstrap import Runtime
 
 log = structlog.get_logger()
@@ -41,7 +40,6 @@ class Relay:
         self._runtime = runtime
         self._options = connection_options(runtime.settings)
         self._marker_topic = marker_topic(runtime.settings)
-        self._partition_counts: dict[str, int] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Takes the lead where nobody has it, publishes, and starts over after every fault."""
@@ -90,41 +88,12 @@ class Relay:
 
     async def _publish(self, producer: AIOKafkaProducer, key: bytes, rows: list[tuple[int, bytes]]) -> None:
         async with producer.transaction():
-            sending = []
-            batches: dict[tuple[str, int], Any] = {}
+            publisher = BatchPublisher(producer)
             for _, payload in rows:
-                for record in decode_outbox(payload):
-                    place = (record[0], await self._partition(producer, record))
-                    batch = batches.get(place)
-                    if batch is None or not _append(batch, record):
-                        if batch is not None:
-                            sending.append(await producer.send_batch(batch, place[0], partition=place[1]))
-                        batch = batches[place] = producer.create_batch()
-                        _append(batch, record)
-            for (topic, partition), batch in batches.items():
-                sending.append(await producer.send_batch(batch, topic, partition=partition))
-            marker = encode_marker([row_id for row_id, _ in rows])
-            sending.append(await producer.send(self._marker_topic, marker, key=key, partition=0))
-            await asyncio.gather(*sending)
-
-    async def _partition(self, producer: AIOKafkaProducer, record: OutgoingRecord) -> int:
-        """The partition that Kafka's own default partitioner gives this key."""
-        topic, key = record[0], record[1]
-        count = self._partition_counts.get(topic)
-        if count is None:
-            count = self._partition_counts[topic] = len(await producer.partitions_for(topic))
-        return _hash(key) % count if key is not None else 0
-
-
-@lru_cache(maxsize=200_000)
-def _hash(key: bytes) -> int:
-    return int(murmur2(key)) & 0x7FFFFFFF
-
-
-def _append(batch: Any, record: OutgoingRecord) -> bool:
-    """False where the batch is full."""
-    _, key, value, headers = record
-    return batch.append(key=key, value=value, timestamp=None, headers=headers) is not None
+                for topic, record_key, value, headers in decode_outbox(payload):
+                    await publisher.add(topic, record_key, value, headers)
+            await publisher.add(self._marker_topic, key, encode_marker([row_id for row_id, _ in rows]), [])
+            await publisher.flush()
 
 
 async def _close(producer: AIOKafkaProducer) -> None:

@@ -33,4 +33,4 @@ def configure_logs(log_format: str, level: str, role: str) -> None:
     structlog.contextvars.bind_contextvars(role=role)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s %(message)s")
     for noisy in ("aiokafka", "kafka", "faststream", "httpx"):
-        logging.getLogger(noisy).setLevel(logging.ERROR if level != "DEBUG" else logging.INFO)
+        logging.getLogger(noisy).setLevel(logging.CRITICAL if level != "DEBUG" else logging.INFO)

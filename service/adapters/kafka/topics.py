@@ -13,6 +13,9 @@ from service.settings import Settings
 #: The relay's marker: what its last transaction sent. One partition, compacted.
 MARKER_SUFFIX: Final = "-relay"
 
+#: Copies of each partition, where there are so many brokers.
+REPLICATION_MAX: Final = 3
+
 _KEPT: Final = {"retention.ms": "-1", "message.timestamp.type": "LogAppendTime"}
 
 
@@ -21,8 +24,8 @@ def marker_topic(settings: Settings) -> str:
     return settings.membership_topic + MARKER_SUFFIX
 
 
-def wanted_topics(settings: Settings, replication: int = -1) -> list[NewTopic]:
-    """Topics with their settings; replication -1 is the broker's default."""
+def wanted_topics(settings: Settings, replication: int) -> list[NewTopic]:
+    """Topics with their settings."""
 
     def topic(name: str, partitions: int, **options: str) -> NewTopic:
         return NewTopic(name, partitions, replication, topic_configs={**_KEPT, **options})
@@ -47,7 +50,9 @@ async def create_topics(settings: Settings) -> list[str]:
     await admin.start()
     try:
         present = set(await admin.list_topics())
-        missing = [topic for topic in wanted_topics(settings) if topic.name not in present]
+        brokers = len((await admin.describe_cluster())["brokers"])
+        wanted = wanted_topics(settings, min(REPLICATION_MAX, brokers))
+        missing = [topic for topic in wanted if topic.name not in present]
         if missing:
             response = await admin.create_topics(missing)
             _raise_unless_created(response)

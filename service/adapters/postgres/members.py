@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -44,7 +44,7 @@ async def page_of_members(
     return [Member(*row) for row in await connection.execute(_PAGE, values)]
 
 
-async def stream_members(connection: AsyncConnection, segment_id: UUID) -> AsyncIterator[Sequence[Member]]:
+async def stream_members(connection: AsyncConnection, segment_id: UUID) -> AsyncGenerator[Sequence[Member]]:
     """All members ascending by id, some at a time, by a cursor in the server; memory does not grow with them."""
     options = {"yield_per": EXPORT_ROWS_AT_ONCE}
     async with connection.stream(_ALL, {"segment_id": segment_id}, execution_options=options) as result:

@@ -1,0 +1,76 @@
+"""Keyed records in whole batches: each partition's records stay in order, and a batch costs one call."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import Future, gather
+from functools import lru_cache
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka.partitioner import murmur2
+
+Headers = list[tuple[str, bytes]]
+KEYS_MAX: Final = 200_000
+TOPIC_SECONDS_MAX: Final = 5
+
+
+@lru_cache(maxsize=KEYS_MAX)
+def hash_of(key: bytes) -> int:
+    """Kafka's own hash of a key (murmur2, made positive), as every default partitioner uses it."""
+    return int(murmur2(key)) & 0x7FFFFFFF
+
+
+class BatchPublisher:
+    """Collects records by partition; `flush` waits until the broker has acknowledged all of them."""
+
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self._producer = producer
+        self._batches: dict[tuple[str, int], Any] = {}
+        self._sending: list[Future[Any]] = []
+        self._partitions: dict[str, int] = {}
+        self._turn = 0
+
+    async def add(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        """Takes one record; without a key the partitions take turns."""
+        count = self._partitions.get(topic)
+        if count is None:
+            count = self._partitions[topic] = await self._count_partitions(topic)
+        if key is None:
+            self._turn += 1
+        place = (topic, (self._turn if key is None else hash_of(key)) % count)
+        batch = self._batches.get(place)
+        if batch is not None and _append(batch, key, value, headers):
+            return
+        if batch is not None:
+            self._sending.append(await self._producer.send_batch(batch, topic, partition=place[1]))
+        batch = self._batches[place] = self._producer.create_batch()
+        _append(batch, key, value, headers)
+
+    async def _count_partitions(self, topic: str) -> int:
+        try:
+            found = await asyncio.wait_for(self._producer.partitions_for(topic), TOPIC_SECONDS_MAX)
+        except TimeoutError:
+            found = None
+        if not found:
+            msg = f"The topic {topic} does not exist; run `segments migrate` to create the service's topics."
+            raise UnknownTopicOrPartitionError(msg)
+        return len(found)
+
+    async def flush(self) -> None:
+        """Sends what is collected.
+
+        Raises:
+            KafkaError: a batch was refused or not acknowledged in time.
+        """
+        batches, self._batches = self._batches, {}
+        for (topic, partition), batch in batches.items():
+            self._sending.append(await self._producer.send_batch(batch, topic, partition=partition))
+        sending, self._sending = self._sending, []
+        await gather(*sending)
+
+
+def _append(batch: Any, key: bytes | None, value: bytes | None, headers: Headers) -> bool:
+    """False where the batch is full; the first record always fits."""
+    return batch.append(key=key, value=value, timestamp=None, headers=headers) is not None

@@ -1,0 +1,124 @@
+"""`segments publish`: NDJSON of CloudEvents to the input topics."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Annotated, Any, Final
+
+import msgspec
+import typer
+from aiokafka import AIOKafkaProducer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from service.adapters.kafka.options import MESSAGE_BYTES_MAX, connection_options
+from service.adapters.kafka.publisher import BatchPublisher
+from service.bootstrap import DEFAULT_DATA_DIR
+from service.cli.run import DataDir, command_settings, fail, run
+from service.settings import Settings
+
+LINES_A_FLUSH: Final = 2_000
+FLUSHES_A_SECOND: Final = 50
+HEADERS: Final = [("content-type", b"application/cloudevents+json")]
+
+
+class _Data(msgspec.Struct):
+    customer_id: str | None = None
+
+
+class _Peek(msgspec.Struct):
+    type: str = ""
+    data: _Data | None = None
+
+
+_peek: Final = msgspec.json.Decoder(_Peek)
+
+
+def publish(
+    files: Annotated[list[str], typer.Argument(help="NDJSON files, .gz as well; - reads stdin.")],
+    topic: Annotated[str | None, typer.Option(help="Send everything to this topic.")] = None,
+    rate: Annotated[
+        float | None, typer.Option(min=0.1, help="Events a second; as fast as it goes if left out.")
+    ] = None,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Publish CloudEvents in structured JSON, keyed by customer, in file order."""
+    for name in files:
+        if name != "-" and not Path(name).is_file():
+            fail(f"{name}: there is no such file.")
+    run(_publish(command_settings(data_dir), files, topic, rate))
+
+
+async def _publish(settings: Settings, files: list[str], topic: str | None, rate: float | None) -> None:
+    producer = AIOKafkaProducer(
+        **connection_options(settings),
+        enable_idempotence=True,
+        max_batch_size=1_048_576,
+        max_request_size=MESSAGE_BYTES_MAX + 1_048_576,
+    )
+    await producer.start()
+    try:
+        started = time.perf_counter()
+        with _bar() as bar:
+            task = bar.add_task("publish", total=None)
+            count = await _send(settings, producer, files, topic, rate, lambda sent: bar.update(task, completed=sent))
+            bar.update(task, total=count)
+        seconds = time.perf_counter() - started
+    finally:
+        await producer.stop()
+    typer.echo(f"published {count} events in {seconds:.2f} s ({count / max(seconds, 1e-9):.0f} events/s)")
+
+
+def _bar() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, transient=True, disable=not sys.stderr.isatty(), console=None)
+
+
+async def _send(
+    settings: Settings, producer: AIOKafkaProducer, files: list[str], topic: str | None, rate: float | None, tell: Any
+) -> int:
+    publisher = BatchPublisher(producer)
+    a_flush = LINES_A_FLUSH if rate is None else max(1, min(LINES_A_FLUSH, int(rate / FLUSHES_A_SECOND)))
+    started = time.perf_counter()
+    count = 0
+    for line in _lines(files):
+        kind, key = _address(line)
+        target = topic or (settings.customers_topic if kind.startswith("customer.") else settings.orders_topic)
+        await publisher.add(target, key, line, HEADERS)
+        count += 1
+        if count % a_flush == 0:
+            await publisher.flush()
+            tell(count)
+            if rate is not None:
+                await asyncio.sleep(max(0.0, started + count / rate - time.perf_counter()))
+    await publisher.flush()
+    return count
+
+
+def _address(line: bytes) -> tuple[str, bytes | None]:
+    """Type and key of an event; a line that is none goes out as it is, and comes back as a dead letter."""
+    try:
+        found = _peek.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "", None
+    customer_id = found.data.customer_id if found.data else None
+    return found.type, None if customer_id is None else customer_id.encode()
+
+
+def _lines(files: list[str]) -> Iterator[bytes]:
+    for name in files:
+        with _open(name) as file:
+            for line in file:
+                stripped = line.rstrip(b"\r\n")
+                if stripped:
+                    yield stripped
+
+
+def _open(name: str) -> IO[bytes]:
+    if name == "-":
+        return sys.stdin.buffer
+    return gzip.open(name) if name.endswith(".gz") else Path(name).open("rb")  # type: ignore[return-value]
