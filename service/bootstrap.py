@@ -21,8 +21,26 @@ from service.stack.state import read_stack_file
 DEFAULT_DATA_DIR = Path(".local")
 
 
+#: The signing secret of a stack, beside its stack.json.
+SECRET_FILE = "jwt-secret"  # noqa: S105 - a file name
+#: What commands beside a stack must agree on with its roles.
+SHARED_SETTINGS = (
+    "orders_topic",
+    "customers_topic",
+    "membership_topic",
+    "dead_letter_topic",
+    "partitions",
+    "consumer_group",
+) + ("currency", "clock", "timer_grace_ms", "event_bytes_max", "jwt_audience", "jwt_issuer")
+
+
+def shared_settings(settings: Settings) -> dict[str, Any]:
+    """What stack.json tells commands about the roles' settings; no secrets."""
+    return {name: getattr(settings, name) for name in SHARED_SETTINGS}
+
+
 def settings_for_command(data_dir: Path = DEFAULT_DATA_DIR) -> Settings:
-    """Settings from the environment; what it leaves out of the servers' URLs comes from a running stack.
+    """Settings from the environment; what it leaves out comes from a stack that runs on the data folder.
 
     Raises:
         SettingsError: a setting cannot be used.
@@ -33,12 +51,13 @@ def settings_for_command(data_dir: Path = DEFAULT_DATA_DIR) -> Settings:
         stack = read_stack_file(data_dir)
     except StackError:
         stack = {}
-    known: dict[str, Any] = {**stack.get("settings", {})}
-    for name, source in (("database_url", "database_url"), ("kafka_bootstrap", "kafka_bootstrap")):
-        known[name] = stack.get(source)
-    return load_settings(
-        **{name: value for name, value in known.items() if not os.environ.get("SEGMENTS_" + name.upper())}
-    )
+    known: dict[str, Any] = dict(stack.get("settings", {}))
+    known |= {name: stack.get(name) for name in ("database_url", "kafka_bootstrap")}
+    secret = data_dir / SECRET_FILE
+    if secret.exists():
+        known["jwt_secret"] = secret.read_text().strip()
+    wanted = {name: value for name, value in known.items() if not os.environ.get("SEGMENTS_" + name.upper())}
+    return load_settings(**wanted)
 
 
 def open_database(settings: Settings, role: str, *, pool_size: int = 5, is_hot: bool = False) -> Database:

@@ -11,7 +11,12 @@ from pathlib import Path
 
 from service.core import instants
 
-CURRENCIES = {"online_retail_2011": "GBP", "complete_journey_a": "USD", "edge_cases": "EUR", "edge_cases_shuffled": "EUR"}
+CURRENCIES = {
+    "online_retail_2011": "GBP",
+    "complete_journey_a": "USD",
+    "edge_cases": "EUR",
+    "edge_cases_shuffled": "EUR",
+}
 
 
 @dataclass(frozen=True)

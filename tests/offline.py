@@ -88,7 +88,9 @@ class Engine:
     def _walk(self, walk: Walk, customer_id: UUID, events: list[Event], until: int) -> None:
         mark = walk.mark()
         try:
-            walk.add(self._load(customer_id, events), events, self._ledger(customer_id, events), now=self.now, until=until)
+            walk.add(
+                self._load(customer_id, events), events, self._ledger(customer_id, events), now=self.now, until=until
+            )
         except LedgerIncomplete:
             walk.rewind(mark)
             ledger = self._ledger(customer_id, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from service.cli import publish, roles, schema
+from service.cli import dead_letters, doctor, export, publish, roles, schema, serve, status, token, up, verify
 
 app = typer.Typer(
     name="segments",
@@ -14,11 +14,20 @@ app = typer.Typer(
     add_completion=False,
 )
 
+app.command()(up.up)
+app.command()(serve.serve)
 app.command()(roles.consume)
 app.command()(roles.relay)
 app.command()(roles.timers)
 app.command()(schema.migrate)
 app.command()(publish.publish)
+app.command("wait-idle")(status.wait_idle)
+app.command()(status.status)
+app.command()(verify.verify)
+app.command()(export.export)
+app.add_typer(dead_letters.app, name="dead-letters")
+app.command()(token.token)
+app.command()(doctor.doctor)
 
 
 def main() -> None:

@@ -6,7 +6,8 @@ import asyncio
 import json
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -46,10 +47,11 @@ def command_settings(data_dir: Path = DEFAULT_DATA_DIR) -> Settings:
     return settings
 
 
-def run(job: Coroutine[Any, Any, Any]) -> Any:
-    """Runs a command's job; an expected error ends it with one sentence."""
+@contextmanager
+def expected_errors() -> Iterator[None]:
+    """An expected error ends the command with one sentence and exit code 1; others keep their traceback."""
     try:
-        return asyncio.run(job)
+        yield
     except (CommandError, SettingsError, StackError) as error:
         fail(str(error))
     except KafkaError as error:
@@ -61,6 +63,12 @@ def run(job: Coroutine[Any, Any, Any]) -> Any:
         fail(f"A server or file is out of reach: {error}")
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+
+
+def run(job: Coroutine[Any, Any, Any]) -> Any:
+    """Runs a command's job; an expected error ends it with one sentence."""
+    with expected_errors():
+        return asyncio.run(job)
 
 
 def run_role(role: str, work: Callable[[Settings, asyncio.Event], Awaitable[None]]) -> None:

@@ -48,5 +48,5 @@ async def stream_members(connection: AsyncConnection, segment_id: UUID) -> Async
     """All members ascending by id, some at a time, by a cursor in the server; memory does not grow with them."""
     options = {"yield_per": EXPORT_ROWS_AT_ONCE}
     async with connection.stream(_ALL, {"segment_id": segment_id}, execution_options=options) as result:
-        async for rows in result.partitions():
+        async for rows in result.partitions(EXPORT_ROWS_AT_ONCE):
             yield [Member(*row) for row in rows]

@@ -33,8 +33,16 @@ from service.core.instants import from_datetime, to_datetime
 SEGMENTS_MAX: Final = 100
 PREDICATES_MAX: Final = 400
 
-#: Of the orders of a join the planner may choose a nested loop alone is ruinous where it takes a million rows for one.
-PREPARE: Final = ("SET LOCAL enable_nestloop = off", "SET LOCAL work_mem = '64MB'")
+#: Verify reads whole tables, on a connection that may be set for look-ups. A nested loop, chosen by a guess of one row
+#: where there are a million, would not end.
+PREPARE: Final = (
+    "SET LOCAL enable_seqscan = on",
+    "SET LOCAL enable_hashjoin = on",
+    "SET LOCAL enable_mergejoin = on",
+    "SET LOCAL enable_nestloop = off",
+    "SET LOCAL plan_cache_mode = force_custom_plan",
+    "SET LOCAL work_mem = '64MB'",
+)
 
 #: Segments whose membership the hot path keeps, with their open memberships counted.
 SEGMENTS: Final = """

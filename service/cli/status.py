@@ -1,0 +1,107 @@
+"""`segments status` and `segments wait-idle`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+from aiokafka.errors import KafkaError
+from asyncpg import PostgresError
+from rich.table import Table
+from sqlalchemy.exc import SQLAlchemyError
+
+from service.adapters.kafka.offsets import OffsetReader
+from service.adapters.status import Status, look
+from service.bootstrap import DEFAULT_DATA_DIR, open_database
+from service.cli.run import AsJson, CommandError, DataDir, command_settings, console, print_json, run
+from service.clock import make_clock
+from service.settings import Settings
+from service.stack.errors import StackError
+from service.stack.state import read_stack_file
+
+#: Two looks this far apart must both find nothing to do.
+LOOKS_SECONDS: Final = 0.5
+OUT_OF_REACH: Final = (KafkaError, PostgresError, SQLAlchemyError, OSError, TimeoutError)
+
+
+def wait_idle(
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = 60,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Wait until all input is applied, no timer is due, no backfill runs and the outbox is empty."""
+    run(_wait_idle(command_settings(data_dir), timeout))
+
+
+async def _wait_idle(settings: Settings, timeout: float) -> None:  # noqa: ASYNC109 - the option's name
+    deadline = time.monotonic() + timeout
+    calm = 0
+    while True:
+        busy = await _busy(settings, deadline)
+        calm = 0 if busy else calm + 1
+        if calm == 2:
+            return
+        if time.monotonic() > deadline:
+            msg = f"Still busy after {timeout:g} s: {'; '.join(busy) or 'idle in the last look only'}."
+            raise CommandError(msg)
+        await asyncio.sleep(LOOKS_SECONDS)
+
+
+async def _busy(settings: Settings, deadline: float) -> list[str]:
+    """What keeps the service busy; a server out of reach counts as busy."""
+    try:
+        async with asyncio.timeout(max(1.0, deadline - time.monotonic())):
+            return (await _look(settings)).busy()
+    except OUT_OF_REACH as error:
+        return [f"a server is out of reach ({type(error).__name__})"]
+
+
+async def _look(settings: Settings) -> Status:
+    database = open_database(settings, "status", pool_size=1)
+    try:
+        async with OffsetReader(settings) as reader:
+            return await look(settings, database, reader, make_clock(settings.fixed_clock))
+    finally:
+        await database.close()
+
+
+def status(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Show lag, outbox, dead letters, due timers, roles, and each segment with its count and backfill."""
+    found: Status = run(_look(command_settings(data_dir)))
+    answer = found.as_json()
+    for role, pids in _pids(data_dir).items():
+        answer["roles"].setdefault(role, {})["pids"] = pids
+    if as_json:
+        print_json(answer)
+    else:
+        _print(answer)
+
+
+def _pids(data_dir: Path) -> dict[str, list[int]]:
+    try:
+        found: dict[str, list[int]] = read_stack_file(data_dir)["pids"]
+    except (StackError, KeyError):
+        return {}
+    return found
+
+
+def _print(answer: dict[str, Any]) -> None:
+    table = Table(title="segments", title_justify="left")
+    for column in ("segment", "members", "version", "backfill"):
+        table.add_column(column, justify="left" if column in ("segment", "backfill") else "right")
+    for one in answer["segments"]:
+        backfill = one["backfill"]
+        progress = f"{backfill['state']} {backfill['progress']:.0%}" if backfill["state"] == "running" else ""
+        table.add_row(one["name"], str(one["count"]), str(one["version"]), progress)
+    console.print(table)
+    for topic, partitions in answer["lag"].items():
+        behind = {partition: lag for partition, lag in partitions.items() if lag}
+        console.print(f"lag {topic}: {sum(partitions.values())} {behind or ''}")
+    outbox = answer["outbox"]
+    console.print(f"outbox: {outbox['pending']} rows, oldest {outbox['oldest_seconds']} s")
+    console.print(f"due timers: {answer['due_timers']}")
+    letters = ", ".join(f"{reason} {count}" for reason, count in answer["dead_letters"].items())
+    console.print(f"dead letters: {letters or 'none'}")
+    console.print(f"roles: {', '.join(answer['roles']) or 'none'}")

@@ -1,0 +1,140 @@
+"""`segments up`: the whole product in the foreground."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from pydantic import SecretStr
+
+from service.adapters.kafka.topics import create_topics
+from service.app.tokens import Permission, TokenRules
+from service.bootstrap import DEFAULT_DATA_DIR, SECRET_FILE, shared_settings
+from service.cli.run import expected_errors
+from service.cli.schema import migrate_schema
+from service.logs import configure_logs
+from service.settings import Settings, load_settings
+from service.stack.servers import Servers, start_servers
+from service.stack.state import write_private, write_stack_file
+from service.stack.supervisor import RoleSpec, Supervisor, stop_on_signals
+
+READY_SECONDS_MAX: Final = 60
+ADMIN_DAYS: Final = 366
+WORKERS_MAX: Final = 64
+STACK_FILE: Final = "stack.json"
+SEGMENTS_PATH: Final = "/api/customer-segments"
+
+
+def up(
+    port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of the HTTP API.")] = 8000,
+    data_dir: Annotated[Path, typer.Option(help="Where servers, logs and stack.json live.")] = DEFAULT_DATA_DIR,
+    workers: Annotated[int, typer.Option(min=1, max=WORKERS_MAX, help="How many consume processes.")] = 1,
+) -> None:
+    """Bring up the whole product: Kafka and PostgreSQL where none are named, schema, topics, all roles."""
+    with expected_errors():
+        _up(port, data_dir, workers)
+
+
+def _up(port: int, data_dir: Path, workers: int) -> None:
+    settings = load_settings()
+    configure_logs("console" if sys.stderr.isatty() else settings.log_format, "WARNING", "up")
+    stop = stop_on_signals()
+    (data_dir / STACK_FILE).unlink(missing_ok=True)
+    typer.echo("starting the servers (the first start downloads them) ...")
+    servers = start_servers(settings, data_dir)
+    settings = settings.model_copy(
+        update={
+            "database_url": SecretStr(servers.database_url),
+            "kafka_bootstrap": servers.kafka_bootstrap,
+            "jwt_secret": settings.jwt_secret or SecretStr(_stack_secret(data_dir)),
+        }
+    )
+    stack = _Stack(settings, servers, data_dir, f"http://127.0.0.1:{port}")
+    with Supervisor(stack.roles(port, workers), servers, stack.report) as supervisor:
+        asyncio.run(_prepare(settings))
+        supervisor.start()
+        supervisor.wait_for(stack.is_ready, READY_SECONDS_MAX, stop)
+        stack.report(supervisor.pids())
+        stack.print_ready()
+        supervisor.run(stop)
+        typer.echo("stopping ...")
+    (data_dir / STACK_FILE).unlink(missing_ok=True)
+
+
+async def _prepare(settings: Settings) -> None:
+    await migrate_schema(settings)
+    await create_topics(settings)
+
+
+def _stack_secret(data_dir: Path) -> str:
+    """The stack's own signing secret; made once, kept with its data."""
+    path = data_dir / SECRET_FILE
+    if not path.exists():
+        write_private(path, secrets.token_urlsafe(48))
+    return path.read_text().strip()
+
+
+class _Stack:
+    """What is told about the stack: to the roles, to stack.json, to the person in front of it."""
+
+    def __init__(self, settings: Settings, servers: Servers, data_dir: Path, api_url: str) -> None:
+        self._settings, self._servers, self._data_dir, self._api_url = settings, servers, data_dir, api_url
+        secret = settings.jwt_secret
+        assert secret is not None  # noqa: S101 - set by _up
+        rules = TokenRules(secret, settings.jwt_issuer, settings.jwt_audience)
+        self._admin_token = rules.issue("admin", "Administrator", list(Permission), ADMIN_DAYS * 86_400)
+
+    def roles(self, port: int, workers: int) -> list[RoleSpec]:
+        """The processes to keep running."""
+        settings = self._settings
+        assert settings.jwt_secret is not None  # noqa: S101 - set by _up
+        env = {
+            "SEGMENTS_DATABASE_URL": self._servers.database_url,
+            "SEGMENTS_KAFKA_BOOTSTRAP": self._servers.kafka_bootstrap,
+            "SEGMENTS_JWT_SECRET": settings.jwt_secret.get_secret_value(),
+        }
+        command = [sys.executable, "-m", "service.cli.main"]
+        return [
+            RoleSpec("serve", [*command, "serve", "--port", str(port)], env),
+            RoleSpec("consume", [*command, "consume"], env, count=workers),
+            RoleSpec("relay", [*command, "relay"], env),
+            RoleSpec("timers", [*command, "timers"], env),
+        ]
+
+    def is_ready(self) -> bool:
+        """Whether the API says so."""
+        try:
+            with urllib.request.urlopen(self._api_url + "/readyz", timeout=2) as answer:  # noqa: S310 - our own
+                return bool(answer.status == 200)
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def report(self, pids: Mapping[str, Sequence[int]]) -> None:
+        """Writes stack.json anew."""
+        write_stack_file(
+            self._data_dir,
+            {
+                "api_url": self._api_url,
+                "kafka_bootstrap": self._servers.kafka_bootstrap,
+                "database_url": self._servers.database_url,
+                "admin_token": self._admin_token,
+                "pids": pids,
+                "settings": shared_settings(self._settings),
+            },
+        )
+
+    def print_ready(self) -> None:
+        """The lines a new user needs."""
+        typer.echo(f"API        {self._api_url}/docs")
+        typer.echo(f"Kafka      {self._servers.kafka_bootstrap}")
+        typer.echo(f"stack      {self._data_dir / STACK_FILE}")
+        typer.echo(f"try it     curl -H 'Authorization: Bearer {self._admin_token}' {self._api_url}{SEGMENTS_PATH}")
+        typer.echo(f"ready: {self._api_url}")
+        sys.stdout.flush()

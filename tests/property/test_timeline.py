@@ -1,0 +1,117 @@
+"""The core against the contract read literally: any history, any criteria, any batching."""
+
+from __future__ import annotations
+
+import json
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from service.core import instants
+from tests import oracle
+from tests.offline import Engine, catalogue_of, collapsed
+from tests.strategies import START, criteria, histories
+
+NOW = START + 30 * instants.DAY
+
+
+def segments_of(definitions: list[dict]) -> dict[str, dict]:
+    """Definitions by key."""
+    return {f"s{number}": one for number, one in enumerate(definitions)}
+
+
+def engine_for(segments: dict[str, dict]) -> Engine:
+    """An engine with these definitions, there before any event."""
+    return Engine(catalogue_of([{"key": key, "criteria": one} for key, one in segments.items()]), NOW)
+
+
+def feed(engine: Engine, events: list[dict], sizes: list[int]) -> None:
+    """Feeds events in batches of these sizes, over and over."""
+    decoded = engine.read([json.dumps(event).encode() for event in events])
+    assert not engine.rejected, engine.rejected
+    place = turn = 0
+    while place < len(decoded):
+        size = sizes[turn % len(sizes)]
+        engine.batch(decoded[place : place + size])
+        place, turn = place + size, turn + 1
+
+
+SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=4)
+
+
+class TestTimeOrderedInput:
+    """Input in the order of its timeline."""
+
+    @settings(max_examples=300, deadline=None)
+    @given(histories(), st.lists(criteria(), min_size=1, max_size=4), SIZES)
+    def test_joined_and_left_are_the_function_of_time(self, events: list, definitions: list, sizes: list) -> None:
+        """However the input is split, joined/left are membership as a function of time, edges included."""
+        segments = segments_of(definitions)
+        engine = engine_for(segments)
+        ordered = sorted(events, key=oracle.stamp)
+
+        feed(engine, ordered, sizes)
+        engine.expire(NOW)
+
+        expected = oracle.transitions(events, segments, NOW)
+        assert collapsed((c, s, at, change) for c, s, at, change, _, _ in engine.published) == expected
+        assert engine.members() == oracle.members_at(events, segments, NOW)
+
+    @settings(max_examples=100, deadline=None)
+    @given(histories(), st.lists(criteria(), min_size=1, max_size=3), SIZES, st.integers(0, 2**32))
+    def test_repeats_change_nothing(self, events: list, definitions: list, sizes: list, seed: int) -> None:
+        """Events that come again, anywhere later, neither change a membership nor cause a joined or left."""
+        segments = segments_of(definitions)
+        once, twice = engine_for(segments), engine_for(segments)
+        ordered = sorted(events, key=oracle.stamp)
+        again = list(ordered)
+        chance = random.Random(seed)
+        for event in chance.choices(ordered, k=len(ordered)):
+            again.insert(chance.randint(ordered.index(event) + 1, len(again)), event)
+
+        feed(once, ordered, sizes)
+        feed(twice, again, sizes)
+
+        assert twice.published == once.published
+        assert twice.members() == once.members()
+
+
+class TestAnyOrder:
+    """Input in any order."""
+
+    @settings(max_examples=300, deadline=None)
+    @given(histories(), st.lists(criteria(), min_size=1, max_size=4), SIZES, st.randoms(use_true_random=False))
+    def test_membership_converges(self, events: list, definitions: list, sizes: list, chance: random.Random) -> None:
+        """Shuffled and repeated input ends in the same membership; joined and left alternate and never go back."""
+        segments = segments_of(definitions)
+        engine = engine_for(segments)
+        shuffled = [*events, *chance.choices(events, k=3)]
+        chance.shuffle(shuffled)
+
+        feed(engine, shuffled, sizes)
+        engine.expire(NOW)
+
+        assert engine.members() == oracle.members_at(events, segments, NOW)
+        latest: dict[tuple[str, str], tuple[int, int, str]] = {}
+        for customer, segment, at, change, _, ordinal in engine.published:
+            known = latest.get((customer, segment), (0, at, "left"))
+            assert (ordinal, change != known[2], at >= known[1]) == (known[0] + 1, True, True)
+            latest[customer, segment] = (ordinal, at, change)
+
+    @settings(max_examples=100, deadline=None)
+    @given(histories(), st.lists(criteria(), min_size=1, max_size=3), st.integers(0, 40), SIZES)
+    def test_timers_between_batches_lose_nothing(
+        self, events: list, definitions: list, hours: int, sizes: list
+    ) -> None:
+        """Timers that fired between batches, ahead of late events, leave the membership right all the same."""
+        segments = segments_of(definitions)
+        engine = engine_for(segments)
+        half = len(events) // 2
+
+        feed(engine, events[:half], sizes)
+        engine.expire(START + hours * 6 * instants.HOUR)
+        feed(engine, events[half:], sizes)
+        engine.expire(NOW)
+
+        assert engine.members() == oracle.members_at(events, segments, NOW)
