@@ -100,7 +100,7 @@ class EventConsumer:
             max_records=settings.batch_events_max,
             batch_timeout_ms=BATCH_WAIT_MS,
             group_id=settings.consumer_group,
-            group_instance_id=os.environ.get("SEGMENTS_MEMBER_ID") or None,
+            group_instance_id=_member_id(settings),
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             ack_policy=AckPolicy.MANUAL,
@@ -225,6 +225,12 @@ class EventConsumer:
             if self._progress.is_settled(place):
                 self._progress.handed[place] = self._progress.applied[place] = offset
         await self._commit_offsets(ahead)
+
+
+def _member_id(settings: Settings) -> str | None:
+    """A static id for each worker slot: a worker that is started again gets its partitions back at once."""
+    slot = os.environ.get("SEGMENTS_WORKER")
+    return f"{settings.consumer_group}-{slot}" if slot else None
 
 
 def make_broker(settings: Settings) -> KafkaBroker:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -40,6 +40,9 @@ FIRST_WINDOW: Final = 7
 
 LOWEST: Final = MISSING + 1
 HIGHEST: Final = 2**63 - 1
+#: Bounds on averages are whole in hundredths of minor units (criteria allow them 4 decimals).
+AVERAGE_SCALE: Final = 10_000
+EXACT: Final = Context(prec=100)
 #: Age of an instant that is missing; older than every age.
 NEVER: Final = HIGHEST
 ATTRIBUTE_KEYS_MAX: Final = 100_000
@@ -52,12 +55,11 @@ _INSTANT_COLUMNS: Final = {
 
 
 class Source(NamedTuple):
-    """A column that atoms compare: as it stands, its age at the row's instant, or a ratio against a bound."""
+    """A column that atoms compare: as it stands, its age at the row's instant, or an average rounded either way."""
 
-    kind: str  # value, age, ratio
+    kind: str  # value, age, floor, ceiling
     column: int
-    other: int = 0  # of ratio: the column of orders
-    numerator: int = 0  # of ratio: the bound in hundredths of minor units
+    orders: int = 0  # of floor and ceiling: the column of orders that `column` is divided by
 
 
 class Atom(NamedTuple):
@@ -181,9 +183,12 @@ def _derive(source: Source, columns: NDArray[np.int64]) -> Column:
     if source.kind == "age":
         present = column != MISSING
         return np.where(present, columns[AS_OF] - np.where(present, column, 0), NEVER)
-    # average >= v/100 minor units, exactly: spent * 100 - v * orders >= 0; without orders it is missing.
-    orders = columns[source.other]
-    return np.where(orders > 0, column * 100 - source.numerator * orders, MISSING)
+    # An average in hundredths of minor units. Bounds are whole there, so that average >= bound <=> floor >= bound and
+    # average <= bound <=> ceiling <= bound: cross-multiplied, without a product that could overflow.
+    orders = columns[source.orders]
+    divisor = np.maximum(orders, 1)
+    rounded = column * 100 // divisor if source.kind == "floor" else -(-column * 100 // divisor)
+    return np.where(orders > 0, rounded, MISSING)
 
 
 def compile_plan(segments: Mapping[int, Criteria]) -> Plan:
@@ -262,22 +267,18 @@ class _Compiler:
         return self._atom(Source("value", spent if is_money else orders), low, high)
 
     def _average(self, predicate: NumberPredicate, orders: int, spent: int) -> Tree:
-        def against(value: Decimal, low: int, high: int) -> Atom:
-            # No average can reach 10^10, so a bound beyond it may stand nearer; int64 then holds every product.
-            numerator = int(max(min(value, Decimal(10**10)), Decimal(-(10**10))) * 10_000)
-            return self._atom(Source("ratio", spent, orders, numerator), low, high)
-
-        spans = {
-            "eq": (0, 0),
-            "gt": (1, HIGHEST),
-            "gte": (0, HIGHEST),
-            "lt": (LOWEST, -1),
-            "lte": (LOWEST, 0),
-        }
-        if predicate.operator == "between":
-            assert predicate.high is not None  # noqa: S101 - parse gives between two bounds
-            return Every((against(predicate.low, 0, HIGHEST), against(predicate.high, LOWEST, 0)))
-        return against(predicate.low, *spans[predicate.operator])
+        floor, ceiling = Source("floor", spent, orders), Source("ceiling", spent, orders)
+        low = int(_scaled(predicate.low, AVERAGE_SCALE))
+        if predicate.operator == "gt":
+            return self._atom(ceiling, low + 1, HIGHEST)
+        if predicate.operator == "gte":
+            return self._atom(floor, low, HIGHEST)
+        if predicate.operator == "lt":
+            return self._atom(floor, LOWEST, low - 1)
+        if predicate.operator == "lte":
+            return self._atom(ceiling, LOWEST, low)
+        high = low if predicate.high is None else int(_scaled(predicate.high, AVERAGE_SCALE))
+        return Every((self._atom(floor, low, HIGHEST), self._atom(ceiling, LOWEST, high)))
 
     def _purchase(self, predicate: PurchasePredicate) -> Tree:
         held = tuple(
@@ -293,11 +294,11 @@ class _Compiler:
 
 def _bounds(predicate: NumberPredicate, scale: int) -> tuple[int, int]:
     """The whole numbers that satisfy the operator, as an inclusive range; empty where low > high."""
-    value = predicate.low * scale
+    value = _scaled(predicate.low, scale)
     floor, ceiling = int(value.to_integral_value(ROUND_FLOOR)), int(value.to_integral_value(ROUND_CEILING))
     if predicate.operator == "between":
         assert predicate.high is not None  # noqa: S101 - parse gives between two bounds
-        return ceiling, int((predicate.high * scale).to_integral_value(ROUND_FLOOR))
+        return ceiling, int(_scaled(predicate.high, scale).to_integral_value(ROUND_FLOOR))
     return {
         "eq": (ceiling, floor),
         "gt": (floor + 1, HIGHEST),
@@ -305,6 +306,11 @@ def _bounds(predicate: NumberPredicate, scale: int) -> tuple[int, int]:
         "lt": (LOWEST, ceiling - 1),
         "lte": (LOWEST, floor),
     }[predicate.operator]
+
+
+def _scaled(value: Decimal, scale: int) -> Decimal:
+    """The exact product; Python's default context would round to 28 digits."""
+    return EXACT.multiply(value, Decimal(scale))
 
 
 def _program(tree: Tree, places: Mapping[Atom, int], tests: Mapping[AttributePredicate, int]) -> Program:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import date as Date  # noqa: N812 - the reader below is named date, as the criteria's key is
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any, Final
 
 from service.core import instants
@@ -17,6 +17,7 @@ LIST_ENTRIES_MAX: Final = 1_000
 TEXT_CHARACTERS_MAX: Final = 1_000
 NUMBER_MAX: Final = Decimal(10) ** 12
 TRAIT_DIGITS_MAX: Final = 38
+EXACT: Final = Context(prec=100)
 
 
 class Values:
@@ -74,7 +75,7 @@ class Values:
         number = self._number(value if not isinstance(value, str) or len(value) <= 50 else None)
         if number is None or abs(number) >= NUMBER_MAX:
             return self.fault(path, "must be a number smaller than 10^12 in size")
-        exponent = number.normalize().as_tuple().exponent
+        exponent = number.normalize(EXACT).as_tuple().exponent
         if decimals_max is not None and isinstance(exponent, int) and -exponent > decimals_max:
             return self.fault(path, f"must have at most {decimals_max} decimals")
         return number

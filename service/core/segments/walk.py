@@ -88,6 +88,8 @@ class Walk:
                 raise LedgerIncomplete
             profile.refold(ledger, shape)
         customer = _Customer(self, profile, ledger)
+        # Another worker's clock may have been a little ahead and taken the customer further.
+        now = max(now, profile.evaluated_to)
         due = [event for event in events if event.at <= now]
         if len(due) < len(events):
             profile.pending = sorted((*profile.pending, *events[len(due) :]), key=_stamp)
@@ -214,7 +216,8 @@ class _Customer:
             places = tuple(place for place, at in self._switch_at.items() if at == since)
             for place in places:
                 del self._switch_at[place]
-            self._append(max(since, self.profile.evaluated_to), None, only=places, is_definition=True)
+            if self.profile.first_seen_at != MISSING:  # else there is no customer yet
+                self._append(max(since, self.profile.evaluated_to), None, only=places, is_definition=True)
 
     def _append(
         self, at: int, event: Event | None, only: tuple[int, ...] | None = None, is_definition: bool = False
