@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import time
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ PAUSE_SECONDS_MAX: Final = 5.0
 #: A batch that fails this often though its faults seem transient is looked into record by record.
 CONFLICTS_MAX: Final = 20
 OUTBOX_PAUSE_SECONDS: Final = 0.2
+BATCHES_A_COLLECTION: Final = 100
 
 
 class Applier:
@@ -29,7 +31,7 @@ class Applier:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self.applied = 0
+        self._batches = 0
 
     async def apply(self, records: Sequence[Record]) -> None:
         """Returns when every record is applied, known or a dead letter; waits as long as that takes."""
@@ -57,7 +59,7 @@ class Applier:
         started = time.perf_counter()
         async with self._runtime.batches.store() as store:
             outcome = await ingest(store, decoded, now, time.time_ns() // 1_000)
-        self.applied += 1
+        self._collect_garbage()
         log.debug(
             "batch applied",
             events=len(decoded.places),
@@ -67,6 +69,12 @@ class Applier:
             dead_letters=len(decoded.letters),
             seconds=round(time.perf_counter() - started, 3),
         )
+
+    def _collect_garbage(self) -> None:
+        """Between batches, now and then: the role switches the collector off, for a batch makes few cycles."""
+        self._batches += 1
+        if self._batches % BATCHES_A_COLLECTION == 0:
+            gc.collect()
 
     async def _isolate(self, records: Sequence[Record], error: Exception) -> None:
         """Halves the batch until the one record that cannot be applied stands alone, and sets that one aside."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 from typing import Any, Final
 
@@ -120,6 +121,8 @@ class EventConsumer:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consumes until `stop` is set; the batch in flight is finished."""
+        # A batch makes many objects and few cycles: the collector's walks cost a tenth of it. The applier collects.
+        gc.disable()
         await self._broker.start()
         self._watch_getmany()
         following = asyncio.create_task(self._follow_position())

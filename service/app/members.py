@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import csv
-import io
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -175,26 +174,37 @@ class CsvLines:
     def __init__(self, fields: Sequence[str], *, can_read_pii: bool) -> None:
         self._fields = fields
         self._can_read_pii = can_read_pii
-        self._buffer = io.StringIO()
-        self._writer = csv.writer(self._buffer, lineterminator="\n")
+        self._rows = _Rows()
+        self._writer = csv.writer(self._rows, lineterminator="\r\n")
         self._cells: list[Callable[[dict[str, Any]], object]] = [_cell(field) for field in fields]
 
     def header(self) -> str:
         """The line that names the columns."""
         self._writer.writerow(self._fields)
-        return self._taken()
+        return self._rows.taken()
 
     def lines(self, members: Iterable[Member]) -> str:
         """One line a member."""
         for member in members:
             customer = customer_of(member, can_read_pii=self._can_read_pii)
             self._writer.writerow([cell(customer) for cell in self._cells])
-        return self._taken()
+        return self._rows.taken()
 
-    def _taken(self) -> str:
-        text = self._buffer.getvalue()
-        self._buffer.seek(0)
-        self._buffer.truncate()
+
+class _Rows:
+    """What the csv module writes to. It quotes a CR only where its own lines end with CR, so they do, up to here."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def write(self, line: str) -> None:
+        """Takes one whole line; the module calls it once a row."""
+        self._lines.append(line[:-2] + "\n")
+
+    def taken(self) -> str:
+        """All lines since the last time."""
+        text = "".join(self._lines)
+        self._lines.clear()
         return text
 
 

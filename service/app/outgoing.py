@@ -5,18 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from typing import Final, NamedTuple
+from uuid import UUID
 
 import msgspec
 
 from service.app.ports import DeadLetter
 from service.core import instants
-from service.core.identity import transition_uuid
+from service.core.identity import transition_id
+from service.core.profiles.profile import Profile
+from service.core.segments.catalogue import Definition
 from service.core.segments.walk import Transition
 
 #: (topic, key, value, headers): one Kafka record as the relay sends it.
 OutgoingRecord = tuple[str, bytes | None, bytes | None, list[tuple[str, bytes]]]
 
-SOURCE: Final = b"/customer-segments"
+_VERSION: Final = ("ce_specversion", b"1.0")
+_SOURCE: Final = ("ce_source", b"/customer-segments")
+_JOINED: Final = ("ce_type", b"segment.joined")
+_LEFT: Final = ("ce_type", b"segment.left")
+_JSON: Final = ("content-type", b"application/json")
 
 _encoder: Final = msgspec.json.Encoder()
 _packer: Final = msgspec.msgpack.Encoder()
@@ -30,36 +37,24 @@ class Outgoing(NamedTuple):
     dead_letter_topic: str
 
 
-class MembershipData(msgspec.Struct, omit_defaults=True):
-    """Data of segment.joined and segment.left (CONTRACT section 5)."""
-
-    customer_id: str
-    external_id: str
-    segment_id: str
-    segment_name: str
-    segment_version: int
-    sequence: int
-    effective_at: str
-    recorded_at: str
-    reason: str
-    backfill: bool
-    cause_event_id: str | None = None
-
-
 def encode_outbox(
     outgoing: Outgoing, transitions: Sequence[Transition], recorded_at: int, letters: Sequence[DeadLetter]
 ) -> tuple[bytes, int, str]:
     """One outbox row: its payload, how many records it holds, and by how much each segment grew (JSON)."""
-    counts: dict[str, int] = {}
+    counts: dict[UUID, int] = {}
     records: list[OutgoingRecord] = []
-    recorded = instants.to_text(recorded_at)
+    writer = _Writer(outgoing.membership_topic, instants.to_text(recorded_at))
     for one in transitions:
-        segment_id = str(one.definition.segment_id)
+        segment_id = one.definition.segment_id
         counts[segment_id] = counts.get(segment_id, 0) + (1 if one.has_joined else -1)
         if not (one.definition.is_silent and one.reason == "definition"):
-            records.append(membership_record(outgoing.membership_topic, one, recorded))
+            records.append(writer.record(one))
     records += [letter_record(outgoing.dead_letter_topic, letter) for letter in letters]
-    return _packer.encode(records), len(records), json.dumps({key: count for key, count in counts.items() if count})
+    return (
+        _packer.encode(records),
+        len(records),
+        json.dumps({str(key): count for key, count in counts.items() if count}),
+    )
 
 
 def decode_outbox(payload: bytes) -> list[OutgoingRecord]:
@@ -67,36 +62,67 @@ def decode_outbox(payload: bytes) -> list[OutgoingRecord]:
     return _unpacker.decode(payload)
 
 
-def membership_record(topic: str, one: Transition, recorded_at: str) -> OutgoingRecord:
-    """A joined or left event in CloudEvents binary mode."""
-    customer_id = str(one.profile.customer_id)
-    data = MembershipData(
-        customer_id=customer_id,
-        external_id=one.profile.external_id,
-        segment_id=str(one.definition.segment_id),
-        segment_name=one.definition.name,
-        segment_version=one.definition.version,
-        sequence=one.ordinal,
-        effective_at=instants.to_text(one.effective_at),
-        recorded_at=recorded_at,
-        reason=one.reason,
-        backfill=one.reason == "definition",
-        cause_event_id=one.event.id if one.event else None,
-    )
-    event_id = transition_uuid(one.profile.customer_id, one.definition.segment_id, one.ordinal)
-    key = customer_id.encode()
-    headers = [
-        ("ce_specversion", b"1.0"),
-        ("ce_id", str(event_id).encode()),
-        ("ce_source", SOURCE),
-        ("ce_type", b"segment.joined" if one.has_joined else b"segment.left"),
-        ("ce_subject", key),
-        ("ce_time", data.effective_at.encode()),
-        ("content-type", b"application/json"),
-    ]
-    if one.event is not None and one.event.trace:
-        headers.append(("traceparent", one.event.trace.encode()))
-    return topic, key, _encoder.encode(data), headers
+class _Writer:
+    """Writes joined/left events (CONTRACT section 5); what many of them share is encoded once."""
+
+    def __init__(self, topic: str, recorded_at: str) -> None:
+        self._topic = topic
+        self._recorded_at = recorded_at
+        self._segments: dict[UUID, tuple[str, bytes]] = {}
+        self._customers: dict[UUID, tuple[str, bytes, bytes]] = {}
+        self._instants: dict[int, bytes] = {}
+
+    def record(self, one: Transition) -> OutgoingRecord:
+        """One event in CloudEvents binary mode."""
+        segment_id, segment = self._segment(one.definition)
+        customer_id, key, customer = self._customer(one.profile)
+        at = self._instants.get(one.effective_at)
+        if at is None:
+            at = self._instants[one.effective_at] = instants.to_text(one.effective_at).encode()
+        value = b'%b,%b,"sequence":%d,"effective_at":"%b","recorded_at":"%b","reason":"%b","backfill":%b' % (
+            customer,
+            segment,
+            one.ordinal,
+            at,
+            self._recorded_at.encode(),
+            one.reason.encode(),
+            b"true" if one.reason == "definition" else b"false",
+        )
+        if one.event is not None:
+            value += b',"cause_event_id":' + _encoder.encode(one.event.id)
+        headers = [
+            _VERSION,
+            ("ce_id", transition_id(customer_id, segment_id, one.ordinal).encode()),
+            _SOURCE,
+            _JOINED if one.has_joined else _LEFT,
+            ("ce_subject", key),
+            ("ce_time", at),
+            _JSON,
+        ]
+        if one.event is not None and one.event.trace:
+            headers.append(("traceparent", one.event.trace.encode()))
+        return self._topic, key, value + b"}", headers
+
+    def _segment(self, definition: Definition) -> tuple[str, bytes]:
+        known = self._segments.get(definition.segment_id)
+        if known is None:
+            segment_id = str(definition.segment_id)
+            encoded = b'"segment_id":"%b","segment_name":%b,"segment_version":%d' % (
+                segment_id.encode(),
+                _encoder.encode(definition.name),
+                definition.version,
+            )
+            known = self._segments[definition.segment_id] = (segment_id, encoded)
+        return known
+
+    def _customer(self, profile: Profile) -> tuple[str, bytes, bytes]:
+        known = self._customers.get(profile.customer_id)
+        if known is None:
+            customer_id = str(profile.customer_id)
+            key = customer_id.encode()
+            encoded = b'{"customer_id":"%b","external_id":%b' % (key, _encoder.encode(profile.external_id))
+            known = self._customers[profile.customer_id] = (customer_id, key, encoded)
+        return known
 
 
 def letter_record(topic: str, letter: DeadLetter) -> OutgoingRecord:

@@ -1,4 +1,4 @@
-"""Use cases of segments: create, change, delete, read, list.
+"""Use cases of segments: create, change, delete, read. Lists are plain reads (STYLE R10) and need none.
 
 Every change of a definition runs in one transaction that holds the catalogue exclusively, so that no batch or timer is
 under way while it happens: one sees the definition before it or the one after it, never both. `introduced` and `since`
@@ -7,7 +7,6 @@ say when the membership of the customers who are already there must be looked at
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol
@@ -164,10 +163,6 @@ class SegmentStore(Protocol):
         """Keeps the criteria of the segment's present version for later."""
         ...
 
-    async def page(self, query: SegmentQuery) -> tuple[Sequence[Segment], int]:
-        """One page, and how many there are in all."""
-        ...
-
 
 async def create_segment(store: SegmentStore, clock: Clock, author: Author, new: NewSegment) -> Segment:
     """Stores a new segment; its backfill starts with the commit.
@@ -270,11 +265,6 @@ async def read_segment(store: SegmentStore, segment_id: UUID) -> Segment:
     if segment is None:
         raise SegmentMissing(str(segment_id))
     return segment
-
-
-async def list_segments(store: SegmentStore, query: SegmentQuery) -> tuple[Sequence[Segment], int]:
-    """One page of segments, and how many there are in all."""
-    return await store.page(query)
 
 
 def _changed(before: Segment, change: SegmentChange) -> Segment:

@@ -84,6 +84,9 @@ class TokenRules:
         except jwt.ExpiredSignatureError:
             msg = "The token has expired; get a new one"
             raise TokenError(msg) from None
+        except jwt.ImmatureSignatureError:
+            msg = "The token does not hold yet; its iat or nbf lies ahead"
+            raise TokenError(msg) from None
         except jwt.MissingRequiredClaimError as error:
             msg = f"The token lacks the claim {error.claim}"
             raise TokenError(msg) from None

@@ -1,0 +1,1 @@
+"""Real servers for `segments up` and the tests, and the supervisor of the roles."""

@@ -1,4 +1,8 @@
-"""Every statement of the hot path, each with a name and a sentence; all are keyed by customer_id first."""
+"""Every statement of the hot path, each with a name and a sentence; all are keyed by customer_id first.
+
+Keys come as arrays. `CROSS JOIN LATERAL (... OFFSET 0)` makes the planner look each key up in the table's index,
+whatever it believes about the table's size: plans are kept for a connection's life, and the tables grow from nothing.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +59,9 @@ _ORDER: Final = """
 ORDERS_TOUCHED: Final = f"""
 SELECT {_ORDER}
 FROM unnest($1::uuid[], $2::text[]) AS k (customer_id, order_id)
-JOIN order_facts f ON f.customer_id = k.customer_id AND f.order_id = k.order_id
+CROSS JOIN LATERAL (
+    SELECT * FROM order_facts WHERE customer_id = k.customer_id AND order_id = k.order_id OFFSET 0
+) f
 """  # noqa: S608 - built from constants
 
 #: All order facts of some customers.
@@ -67,14 +73,18 @@ _REFUND: Final = "r.customer_id, r.event_id, r.refund_id, r.order_id, r.time, r.
 REFUNDS_OF_ORDERS: Final = f"""
 SELECT {_REFUND}
 FROM unnest($1::uuid[], $2::text[]) AS k (customer_id, order_id)
-JOIN refunds r ON r.customer_id = k.customer_id AND r.order_id = k.order_id
+CROSS JOIN LATERAL (
+    SELECT * FROM refunds WHERE customer_id = k.customer_id AND order_id = k.order_id OFFSET 0
+) r
 """  # noqa: S608 - built from constants
 
 #: Refunds that a batch names by their own id.
 REFUNDS_TOUCHED: Final = f"""
 SELECT {_REFUND}
 FROM unnest($1::uuid[], $2::text[]) AS k (customer_id, refund_id)
-JOIN refunds r ON r.customer_id = k.customer_id AND r.refund_id = k.refund_id
+CROSS JOIN LATERAL (
+    SELECT * FROM refunds WHERE customer_id = k.customer_id AND refund_id = k.refund_id OFFSET 0
+) r
 """  # noqa: S608 - built from constants
 
 #: All refunds of some customers.
@@ -82,14 +92,18 @@ ALL_REFUNDS: Final = f"SELECT {_REFUND} FROM refunds r WHERE r.customer_id = ANY
 
 #: Which events without a natural id are stored.
 KNOWN_CUSTOMER_FACTS: Final = """
-SELECT f.customer_id, f.event_id
+SELECT k.customer_id, k.event_id
 FROM unnest($1::uuid[], $2::text[]) AS k (customer_id, event_id)
-JOIN customer_facts f ON f.customer_id = k.customer_id AND f.event_id = k.event_id
+CROSS JOIN LATERAL (
+    SELECT FROM customer_facts WHERE customer_id = k.customer_id AND event_id = k.event_id OFFSET 0
+) f
 """
 KNOWN_ACTIVITIES: Final = """
-SELECT f.customer_id, f.event_id
+SELECT k.customer_id, k.event_id
 FROM unnest($1::uuid[], $2::text[]) AS k (customer_id, event_id)
-JOIN activities f ON f.customer_id = k.customer_id AND f.event_id = k.event_id
+CROSS JOIN LATERAL (
+    SELECT FROM activities WHERE customer_id = k.customer_id AND event_id = k.event_id OFFSET 0
+) f
 """
 
 #: Stores the profiles of a batch, all in one statement.
@@ -103,7 +117,8 @@ FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], 
             $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::integer[], $13::bytea[], $14::bytea[])
     AS u (customer_id, total_orders, total_spent, first_seen_at, registered_at, last_order_at, last_login_at,
           evaluated_to, next_due_at, born, mark, shape_version, ordinals, state)
-WHERE p.customer_id = u.customer_id
+CROSS JOIN LATERAL (SELECT ctid AS place FROM profiles WHERE customer_id = u.customer_id OFFSET 0) k
+WHERE p.ctid = k.place
 """
 
 #: Stores changed attributes of known customers.
@@ -118,7 +133,8 @@ FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text
             $16::jsonb[])
     AS u (customer_id, external_id, name, first_name, email, phone, locale, timezone, customer_type, country, state,
           city, email_subscribed, sms_subscribed, push_subscribed, traits)
-WHERE c.customer_id = u.customer_id
+CROSS JOIN LATERAL (SELECT ctid AS place FROM customers WHERE customer_id = u.customer_id OFFSET 0) k
+WHERE c.ctid = k.place
 """
 
 #: Closes memberships that were open before this batch; `ordinal` is that of the join.
@@ -127,8 +143,11 @@ UPDATE customer_segment_memberships m SET
     left_at = u.left_at, left_reason = u.left_reason, left_recorded_at = u.left_recorded_at
 FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::timestamptz[], $5::text[], $6::timestamptz[])
     AS u (customer_id, segment_id, ordinal, left_at, left_reason, left_recorded_at)
-WHERE m.customer_id = u.customer_id AND m.segment_id = u.segment_id AND m.ordinal = u.ordinal
-    AND m.left_at IS NULL
+CROSS JOIN LATERAL (
+    SELECT ctid AS place FROM customer_segment_memberships
+    WHERE customer_id = u.customer_id AND segment_id = u.segment_id AND ordinal = u.ordinal AND left_at IS NULL OFFSET 0
+) k
+WHERE m.ctid = k.place
 """
 
 #: All that leaves because of this batch, as one row; its id is taken under the customers' locks.

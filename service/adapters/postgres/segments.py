@@ -124,7 +124,7 @@ class PostgresSegments:
         )
 
     async def page(self, query: SegmentQuery) -> tuple[Sequence[Segment], int]:
-        """See SegmentStore."""
+        """One page of segments, and how many there are in all."""
         wanted = [~_segments.is_deleted]
         if query.search:
             wanted.append(

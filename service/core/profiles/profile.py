@@ -8,7 +8,7 @@ from uuid import UUID
 
 from msgspec import UNSET
 
-from service.core.criteria.fields import LOCATION_PARTS, TRAIT_PREFIX, Purchase, PurchaseKey
+from service.core.criteria.fields import LOCATION_PARTS, TRAIT_PREFIX
 from service.core.events.model import (
     CustomerData,
     Event,
@@ -241,14 +241,10 @@ def _entry_at(entry: Entry) -> int:
 
 def places_of(items: list[Item], shape: Shape) -> set[int]:
     """Places in the shape of the products and categories that these items hold."""
-    places = shape.places
     found = set()
-    for item in items:
-        place = places.get((Purchase.PRODUCT, item.product_id))  # type: ignore[call-overload]
-        if place is not None:
-            found.add(place)
-        if item.category is not None:
-            place = places.get(PurchaseKey(Purchase.CATEGORY, item.category))
-            if place is not None:
-                found.add(place)
+    products, categories = shape.products, shape.categories
+    if categories:
+        found = {categories[item.category] for item in items if item.category in categories}
+    if products:
+        found |= {products[item.product_id] for item in items if item.product_id in products}
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from service.core.criteria.fields import Needs, PurchaseKey
+from service.core.criteria.fields import Needs, Purchase, PurchaseKey
 
 
 @dataclass(frozen=True)
@@ -21,9 +21,14 @@ class Shape:
     purchases: tuple[PurchaseKey, ...] = ()
     window_max: int = 0
     places: dict[PurchaseKey, int] = field(init=False, compare=False, repr=False)
+    products: dict[str, int] = field(init=False, compare=False, repr=False)
+    categories: dict[str, int] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "places", {key: index for index, key in enumerate(self.purchases)})
+        places = {key: index for index, key in enumerate(self.purchases)}
+        object.__setattr__(self, "places", places)
+        for name, kind in (("products", Purchase.PRODUCT), ("categories", Purchase.CATEGORY)):
+            object.__setattr__(self, name, {key.name: place for key, place in places.items() if key.kind == kind})
 
     def grown_for(self, needs: Needs) -> Shape:
         """This shape if it keeps all that is needed, else the next one, which does."""

@@ -1,0 +1,59 @@
+"""The HTTP application."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from service.adapters.postgres.database import Database
+from service.api import docs, health, members, segments
+from service.api.auth import check_routes
+from service.api.errors import add_error_handlers
+from service.api.guard import Guard
+from service.api.services import BrokerCheck, Services
+from service.app.tokens import TokenRules
+from service.clock import Clock
+from service.settings import Settings, SettingsError
+
+
+def token_rules(settings: Settings) -> TokenRules:
+    """What tokens must agree with.
+
+    Raises:
+        SettingsError: there is no secret.
+    """
+    if settings.jwt_secret is None:
+        msg = "SEGMENTS_JWT_SECRET: must be set, to a secret of at least 32 bytes"
+        raise SettingsError(msg)
+    return TokenRules(settings.jwt_secret, settings.jwt_issuer, settings.jwt_audience)
+
+
+def build_app(settings: Settings, database: Database, clock: Clock, broker_check: BrokerCheck) -> FastAPI:
+    """The application with all its routes.
+
+    Args:
+        settings: of these the JWT_* ones.
+        database: stays the caller's to close.
+        clock: gives the instants at which definitions change.
+        broker_check: raises where the broker is out of reach; asked by /readyz alone.
+
+    Raises:
+        SettingsError: there is no secret to check tokens with.
+        RouteWithoutPermission: a route forgot to say who may use it.
+    """
+    app = FastAPI(
+        title="customer-segments",
+        version=version("customer-segments"),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    app.state.services = Services(database, clock, token_rules(settings), broker_check)
+    for router in (health.router, docs.router, segments.router, members.router):
+        app.include_router(router)
+    add_error_handlers(app)
+    app.add_middleware(Guard)
+    check_routes(app)
+    return app

@@ -1,0 +1,94 @@
+"""Who may do what: every route declares its permission, or the service does not start."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Final
+
+from fastapi import FastAPI, Request, Security
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import iter_route_contexts
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from service.api.errors import ApiError, Fault, refused
+from service.api.services import services_of
+from service.app.tokens import Identity, Permission, TokenError
+
+#: Open to everybody; everything else needs a token.
+PUBLIC_PATHS: Final = frozenset(
+    {"/livez", "/readyz", "/docs", "/docs/openapi.json", "/docs/assets/{name}", "/openapi.json"}
+)
+
+_CHALLENGE: Final = {"www-authenticate": "Bearer"}
+_bearer: Final = HTTPBearer(auto_error=False, bearerFormat="JWT", description="`segments token` prints one")
+
+
+class RouteWithoutPermission(Exception):
+    """A route would be open to everybody by oversight."""
+
+
+class Requires:
+    """A dependency: the identity behind the request's token, which must carry the permission."""
+
+    def __init__(self, permission: Permission) -> None:
+        self.permission = permission
+
+    async def __call__(
+        self, request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+    ) -> Identity:
+        """Checks token, permission and the names of the query's parameters, in this order.
+
+        Raises:
+            ApiError: unauthenticated, forbidden or invalid.
+        """
+        if credentials is None:
+            message = "A token is needed: send the header Authorization: Bearer <token>"
+            raise ApiError("unauthenticated", message, headers=_CHALLENGE)
+        try:
+            identity = services_of(request).tokens.accept(credentials.credentials)
+        except TokenError as error:
+            raise ApiError("unauthenticated", str(error), headers=_CHALLENGE) from None
+        if not identity.can(self.permission):
+            message = f"The token lacks the permission {self.permission}; ask for one that carries it"
+            raise ApiError("forbidden", message)
+        _refuse_unknown_parameters(request)
+        return identity
+
+
+def _refuse_unknown_parameters(request: Request) -> None:
+    """What would be ignored could matter: ?dry_run=true must not change anything."""
+    known = [field.alias for dependant in _all_of(request.scope["route"].dependant) for field in dependant.query_params]
+    message = f"is no parameter of this address; {'use ' + ', '.join(known) if known else 'it takes none'}"
+    unknown = [name for name in dict.fromkeys(request.query_params) if name not in known]
+    faults = [Fault(name, message, "unknown_parameter") for name in unknown]
+    if faults:
+        raise refused(faults)
+
+
+def check_routes(app: FastAPI) -> None:
+    """Deny by default.
+
+    Raises:
+        RouteWithoutPermission: a route is neither public nor declares a permission.
+    """
+    for route in iter_route_contexts(app.routes):
+        if route.path not in PUBLIC_PATHS and permission_of(route) is None:
+            msg = f"The route {route.path} declares no permission: give it a dependency on Requires(...)"
+            raise RouteWithoutPermission(msg)
+
+
+def permission_of(route: Any) -> Permission | None:
+    """The permission that a route declares, or None."""
+    for dependant in _all_of(getattr(route, "dependant", None)):
+        if isinstance(dependant.call, Requires):
+            return dependant.call.permission
+    return None
+
+
+def _all_of(dependant: Dependant | None) -> Iterator[Dependant]:
+    """A route's own parameters and those of everything it depends on."""
+    if dependant is None:
+        return
+    yield dependant
+    for one in dependant.dependencies:
+        yield from _all_of(one)

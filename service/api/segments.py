@@ -1,0 +1,186 @@
+"""Routes of segments: create, list, read, change, delete."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from service.adapters.postgres.segments import PostgresSegments
+from service.api.auth import Requires
+from service.api.bodies import answer, body_docs, read_body
+from service.api.errors import ApiError, Fault, refused
+from service.api.schemas import Answer, NewSegmentBody, SegmentChangeBody, SegmentData, SegmentPage, segment_data
+from service.api.services import services_of
+from service.app import segments
+from service.app.segments import Author, SegmentMissing, SegmentQuery
+from service.app.tokens import Identity, Permission
+
+BASE: Final = "/api/customer-segments"
+#: How many ids `include_customers` answers at most; beyond it, page through /customers or export.
+CUSTOMER_IDS_MAX: Final = 10_000
+
+router: Final = APIRouter(prefix=BASE, tags=["segments"])
+
+Emit = Annotated[
+    Literal["all", "none"],
+    Query(description="none: the joins and leaves that this change causes are stored, not published"),
+]
+SegmentPath = Annotated[str, Path(description="The segment's id, a UUID")]
+Sort = Literal["created_at", "updated_at", "last_updated", "segment_name", "segment_type", "status", "customer_count"]
+Creator = Annotated[Identity, Depends(Requires(Permission.CREATE))]
+Reader = Annotated[Identity, Depends(Requires(Permission.READ))]
+Updater = Annotated[Identity, Depends(Requires(Permission.UPDATE))]
+Deleter = Annotated[Identity, Depends(Requires(Permission.DELETE))]
+
+_UUID_FORM: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+_VIP: Final[dict[str, Any]] = {
+    "segment_name": "Big spenders of late",
+    "description": "At least 500 within the last 90 days",
+    "segment_type": "dynamic",
+    "criteria": {"total_spent": {"operator": "gte", "value": "500.00", "window": {"days": 90}}},
+}
+_CREATE_EXAMPLES: Final = {
+    "big spenders": _VIP,
+    "everybody": {"segment_name": "Everybody", "criteria": {}},
+    "lapsed business customers": {
+        "segment_name": "Lapsed business customers",
+        "segment_type": "behavioral",
+        "status": "draft",
+        "criteria": {
+            "customer_type": "business",
+            "all": [
+                {"total_orders": {"operator": "gte", "value": 1}},
+                {"not": {"last_order_date": {"operator": "within_last", "days": 180}}},
+            ],
+        },
+    },
+}
+_CHANGE_EXAMPLES: Final = {
+    "new criteria": {"criteria": {"total_orders": {"operator": "between", "min_value": 2, "max_value": 9}}},
+    "archive": {"status": "archived"},
+    "rename": {"segment_name": "Big spenders", "description": None},
+}
+
+
+def segment_id_of(segment: str) -> UUID:
+    """The id in an address; what is no UUID names no segment.
+
+    Raises:
+        SegmentMissing: the text has not the form of a UUID.
+    """
+    if not _UUID_FORM.fullmatch(segment):
+        raise SegmentMissing(f'"{segment}"; segments are named by ids of the form 8-4-4-4-12')
+    return UUID(segment)
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=Answer[SegmentData],
+    summary="Create a segment",
+    openapi_extra=body_docs(NewSegmentBody, _CREATE_EXAMPLES),
+)
+@router.post("/", status_code=201, include_in_schema=False)
+async def create(request: Request, identity: Creator) -> Response:
+    """Creates a segment. Its members join with the backfill, which begins at once and is visible in `backfill`."""
+    body = await read_body(request, NewSegmentBody)
+    services = services_of(request)
+    async with services.database.transaction() as connection:
+        store = PostgresSegments(connection)
+        segment = await segments.create_segment(store, services.clock, author_of(identity), body.value())
+    headers = {"location": f"{BASE}/{segment.id}"}
+    return answer(segment_data(segment), "The segment has been created", 201, headers)
+
+
+@router.get("", response_model=Answer[SegmentPage], summary="List segments")
+@router.get("/", include_in_schema=False)
+async def list_all(
+    request: Request,
+    _: Reader,
+    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    search: Annotated[str | None, Query(max_length=200, description="Part of a name or description")] = None,
+    status: Literal["active", "draft", "archived"] | None = None,
+    segment_type: Literal["static", "dynamic", "behavioral"] | None = None,
+    sort_by: Annotated[Sort, Query(description="Also accepted as sort")] = "created_at",
+    sort_order: Annotated[Literal["asc", "desc"], Query(description="Also accepted as order")] = "desc",
+    sort: Annotated[Sort | None, Query(include_in_schema=False)] = None,
+    order: Annotated[Literal["asc", "desc"] | None, Query(include_in_schema=False)] = None,
+) -> Response:
+    """Lists the segments that have not been deleted."""
+    if search is not None and "\0" in search:
+        raise refused([Fault("search", "must not hold U+0000", "value_error")])
+    is_descending = (order or sort_order) == "desc"
+    query = SegmentQuery(page, limit, search, status, segment_type, sort or sort_by, is_descending)
+    async with services_of(request).database.snapshot() as connection:
+        found, total = await PostgresSegments(connection).page(query)
+    data = {"segments": [segment_data(one) for one in found], "total": total, "page": page, "limit": limit}
+    return answer(data, f"{total} segments")
+
+
+@router.get("/{segment}", response_model=Answer[SegmentData], summary="Read a segment")
+async def read(
+    request: Request,
+    _: Reader,
+    segment: SegmentPath,
+    include_customers: Annotated[
+        bool, Query(description=f"Adds customer_ids: at most {CUSTOMER_IDS_MAX}, and customer_ids_complete")
+    ] = False,
+) -> Response:
+    """Answers one segment."""
+    segment_id = segment_id_of(segment)
+    async with services_of(request).database.snapshot() as connection:
+        store = PostgresSegments(connection)
+        data = segment_data(await segments.read_segment(store, segment_id))
+        if include_customers:
+            ids = await store.member_ids(segment_id, CUSTOMER_IDS_MAX + 1)
+            data["customer_ids"] = [str(one) for one in ids[:CUSTOMER_IDS_MAX]]
+            data["customer_ids_complete"] = len(ids) <= CUSTOMER_IDS_MAX
+    return answer(data, "The segment")
+
+
+@router.put(
+    "/{segment}",
+    response_model=Answer[SegmentData],
+    summary="Change a segment",
+    openapi_extra=body_docs(SegmentChangeBody, _CHANGE_EXAMPLES),
+)
+async def update(request: Request, identity: Updater, segment: SegmentPath, emit: Emit = "all") -> Response:
+    """Changes what the body names and leaves the rest. New criteria and a new status take effect with a backfill."""
+    segment_id = segment_id_of(segment)
+    body = await read_body(request, SegmentChangeBody)
+    if not body.model_fields_set:
+        raise ApiError("invalid", f"The body must name at least one of {', '.join(SegmentChangeBody.model_fields)}")
+    services = services_of(request)
+    async with services.database.transaction() as connection:
+        changed = await segments.update_segment(
+            PostgresSegments(connection),
+            services.clock,
+            author_of(identity),
+            segment_id,
+            body.value(),
+            is_silent=emit == "none",
+        )
+    return answer(segment_data(changed), "The segment has been changed")
+
+
+@router.delete("/{segment}", response_model=Answer[SegmentData], summary="Delete a segment")
+async def delete(request: Request, identity: Deleter, segment: SegmentPath, emit: Emit = "all") -> Response:
+    """Deletes a segment: it is found no more, and its members leave."""
+    segment_id = segment_id_of(segment)
+    services = services_of(request)
+    async with services.database.transaction() as connection:
+        store = PostgresSegments(connection)
+        gone = await segments.delete_segment(
+            store, services.clock, author_of(identity), segment_id, is_silent=emit == "none"
+        )
+    return answer(segment_data(gone), "The segment has been deleted")
+
+
+def author_of(identity: Identity) -> Author:
+    """Who a change is put down to."""
+    return Author(identity.sub, identity.name)

@@ -1,0 +1,28 @@
+"""A client on the application, with a fresh database for each test that changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from service.adapters.postgres.database import Database
+from tests.api.support import Api, make_api
+from tests.conftest import database_copy
+
+
+@pytest.fixture
+async def api(database: Database) -> AsyncIterator[Api]:
+    """A client with every permission on an application of its own."""
+    async with make_api(database) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+async def shared(server_url: str, template: str) -> AsyncIterator[Api]:
+    """A client for tests that change nothing, on a database that all of them share."""
+    async with database_copy(server_url, template) as url:
+        database = Database.connect(url, role="tests", pool_size=8)
+        async with make_api(database) as made:
+            yield made
+        await database.close()

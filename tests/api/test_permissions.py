@@ -1,0 +1,182 @@
+"""Who may do what."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from typing import Any
+
+import httpx2
+import jwt
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+
+from service.api.app import build_app
+from service.api.auth import PUBLIC_PATHS, RouteWithoutPermission, check_routes, permission_of
+from service.app.tokens import Permission
+from service.settings import SettingsError, load_settings
+from tests.api.support import BASE, BIG, SECRET, Api, bearer, token
+
+#: Every route that is not public, with the permission it must ask for and a body that does.
+ROUTES = [
+    ("POST", "", Permission.CREATE, {"segment_name": "New", "criteria": BIG}),
+    ("GET", "", Permission.READ, None),
+    ("GET", "/{id}", Permission.READ, None),
+    ("PUT", "/{id}", Permission.UPDATE, {"segment_name": "Other"}),
+    ("DELETE", "/{id}", Permission.DELETE, None),
+    ("GET", "/{id}/customers", Permission.READ, None),
+    ("GET", "/{id}/export", Permission.READ, None),
+]
+CLAIMS: dict[str, Any] = {
+    "iss": "customer-segments",
+    "aud": "customer-segments",
+    "sub": "u-1",
+    "name": "Ursula",
+    "permissions": list(Permission),
+}
+
+
+def signed(secret: str = SECRET, algorithm: str = "HS256", **changes: Any) -> str:
+    """A token with these claims changed; None leaves one out."""
+    now = int(time.time())
+    claims = {**CLAIMS, "iat": now, "exp": now + 60, **changes}
+    kept = {name: value for name, value in claims.items() if value is not None}
+    return jwt.encode(kept, secret, algorithm=algorithm)
+
+
+async def read(api: Api, value: str) -> httpx2.Response:
+    """A request with this token alone."""
+    return await api.client.get(BASE, headers=bearer(value))
+
+
+class TestPermissions:
+    """Routes and permissions."""
+
+    @pytest.mark.parametrize(("method", "path", "needed", "body"), ROUTES)
+    async def test_matrix(self, api: Api, method: str, path: str, needed: Permission, body: Any) -> None:
+        """Each route opens to its own permission and to no other, nor to all the others together."""
+        segment = await api.create()
+        address = BASE + path.format(id=segment["id"])
+        others = [one for one in Permission if one is not needed]
+        for held in [[], *([one] for one in others), others]:
+            response = await api.client.request(method, address, json=body, headers=bearer(token(*held)))
+
+            assert response.status_code == 403
+            assert str(needed) in response.json()["message"]
+
+        response = await api.client.request(method, address, json=body, headers=bearer(token(needed)))
+
+        assert response.status_code in (200, 201)
+
+    async def test_matrix_is_complete(self, shared: Api) -> None:
+        """The matrix above knows every route and method that is not public."""
+        served = {
+            (method, route.path.removeprefix(BASE).rstrip("/").replace("{segment}", "{id}"), permission_of(route))
+            for route in iter_route_contexts(shared.app.routes)
+            if route.path not in PUBLIC_PATHS
+            for method in route.methods or ()
+        }
+
+        assert served == {(method, path, needed) for method, path, needed, _ in ROUTES}
+
+    async def test_public_routes_are_open(self, shared: Api) -> None:
+        """Health and documentation need no token."""
+        for path in ("/livez", "/readyz", "/docs", "/openapi.json", "/docs/openapi.json", "/docs/assets/start.js"):
+            assert (await shared.client.get(path)).status_code == 200, path
+
+    def test_a_route_without_permission_stops_the_start(self) -> None:
+        """A route that declares nothing is refused when the application is made."""
+        app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+        app.add_api_route("/open", lambda: None)
+
+        with pytest.raises(RouteWithoutPermission, match="/open"):
+            check_routes(app)
+
+    async def test_no_secret_stops_the_start(self, shared: Api) -> None:
+        """Without a secret to check tokens with there is no application."""
+        with pytest.raises(SettingsError, match="SEGMENTS_JWT_SECRET"):
+            build_app(load_settings(), shared.database, lambda: 0, shared.broker)
+
+
+class TestTokens:
+    """Which tokens are accepted."""
+
+    async def test_permissions_as_one_text(self, shared: Api) -> None:
+        """Permissions may be a text with spaces between as well as a list."""
+        response = await read(shared, signed(permissions="other customer_segments:read"))
+
+        assert response.status_code == 200
+
+    async def test_without_token(self, shared: Api) -> None:
+        """No token: 401, a challenge and a sentence."""
+        response = await shared.client.get(BASE)
+
+        assert response.status_code == 401
+        assert response.headers["www-authenticate"] == "Bearer"
+        assert "Authorization" in response.json()["message"]
+
+    @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic dTpw", "bearer x y", "Bearer a.b.c"])
+    async def test_unusable_header(self, shared: Api, header: str) -> None:
+        """Whatever else stands in the header is a 401."""
+        response = await shared.client.get(BASE, headers={"authorization": header})
+
+        assert response.status_code == 401
+
+    @pytest.mark.parametrize(
+        ("changes", "said"),
+        [
+            ({"exp": 1}, "expired"),
+            ({"exp": int(time.time()) - 61}, "expired"),
+            ({"exp": None}, "exp"),
+            ({"iat": None}, "iat"),
+            ({"iat": int(time.time()) + 3_600}, "not hold yet"),
+            ({"nbf": int(time.time()) + 3_600}, "not hold yet"),
+            ({"iss": None}, "iss"),
+            ({"iss": "other"}, "iss"),
+            ({"aud": None}, "aud"),
+            ({"aud": "other"}, "aud"),
+            ({"sub": None}, "sub"),
+            ({"sub": 5}, "cannot be accepted"),
+            ({"sub": ""}, "sub"),
+            ({"sub": "a\0b"}, "sub"),
+            ({"sub": "x" * 256}, "sub"),
+            ({"name": "\ud800"}, "name"),
+            ({"name": ["a"]}, "name"),
+            ({"permissions": {"a": 1}}, "permissions"),
+            ({"permissions": [1]}, "permissions"),
+            ({"exp": float("inf")}, "cannot be accepted"),
+            ({"exp": float("nan")}, "cannot be accepted"),
+            ({"secret": "y" * 40}, "cannot be accepted"),
+            ({"algorithm": "HS384"}, "cannot be accepted"),
+        ],
+    )
+    async def test_claims(self, shared: Api, changes: dict[str, Any], said: str) -> None:
+        """A token that any rule speaks against is refused, and the sentence says which rule."""
+        response = await read(shared, signed(**changes))
+
+        assert response.status_code == 401
+        assert said in response.json()["message"]
+
+    async def test_algorithm_none(self, shared: Api) -> None:
+        """A token without a signature is refused."""
+        header, payload, _ = signed().split(".")
+        unsigned = base64.urlsafe_b64encode(json.dumps({"alg": "none", "typ": "JWT"}).encode()).decode().rstrip("=")
+
+        assert (await read(shared, f"{unsigned}.{payload}.")).status_code == 401
+        assert (await read(shared, f"{header}.{payload}.")).status_code == 401
+
+    @pytest.mark.parametrize(
+        "header", [b"[" * 20_000, b'{"alg":"HS256","kid":"\' OR 1=1"', b"\xff", b'{"alg":["a"]}', b"null"]
+    )
+    async def test_hostile_header(self, shared: Api, header: bytes) -> None:
+        """The part that is read before the signature is checked cannot bring the service down."""
+        _, payload, signature = signed().split(".")
+        first = base64.urlsafe_b64encode(header).decode().rstrip("=")
+
+        assert (await read(shared, f"{first}.{payload}.{signature}")).status_code == 401
+
+    async def test_leeway(self, shared: Api) -> None:
+        """Clocks may differ by some seconds."""
+        assert (await read(shared, signed(exp=int(time.time()) - 5))).status_code == 200

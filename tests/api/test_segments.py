@@ -1,0 +1,322 @@
+"""Creating, changing and deleting segments, and what the catalogue keeps of it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import select
+
+from service.adapters.postgres import tables
+from service.adapters.postgres.catalogue import load_catalogue
+from service.adapters.postgres.database import CATALOGUE_LOCK
+from service.api.schemas import Answer, SegmentData
+from service.app.tokens import Permission
+from service.core.segments.catalogue import NOBODY
+from tests.api.support import BIG, NOW, Api, add_many, bearer, token
+
+
+async def with_customers(api: Api) -> None:
+    """Three customers who are there already."""
+    await add_many(api.database, str(uuid4()), 3)
+
+
+class TestCreate:
+    """POST /."""
+
+    async def test_shape(self, api: Api) -> None:
+        """The answer is 201 with the segment, its address, and the author's name from the token."""
+        response = await api.send("POST", json={"segment_name": "Big", "description": "d", "criteria": BIG})
+
+        answer = Answer[SegmentData].model_validate(response.json())
+        assert response.status_code == 201
+        assert response.headers["location"].endswith(str(answer.data.id))
+        assert (answer.data.segment_type, answer.data.status, answer.data.version) == ("dynamic", "active", 1)
+        assert (answer.data.created_by, answer.data.creator_name) == ("u-1", "Ursula Main")
+        assert answer.data.criteria == BIG
+        assert response.json()["data"] == (await api.send("GET", f"/{answer.data.id}")).json()["data"]
+
+    async def test_address_with_slash(self, api: Api) -> None:
+        """The guide's POST / works with and without the slash."""
+        response = await api.send("POST", "/", json={"segment_name": "Big", "criteria": {}})
+
+        assert response.status_code == 201
+
+    async def test_without_customers_there_is_nothing_to_backfill(self, api: Api) -> None:
+        """A segment that is made before any customer is complete at once, and kept."""
+        segment = await api.create()
+
+        row = await api.row(segment["id"])
+        assert segment["backfill"] == {"state": "done", "progress": 1.0}
+        assert (row.introduced, row.since, row.is_kept, row.is_silent) == (1, NOW, True, False)
+        assert (await api.catalogue())[0] == 1
+
+    async def test_with_customers_a_backfill_runs(self, api: Api) -> None:
+        """A segment that is made among customers waits for its backfill, and shows how far that is."""
+        await with_customers(api)
+        segment = await api.create()
+        await api.run("UPDATE customer_segments SET backfill_done = 1")
+
+        shown = (await api.send("GET", f"/{segment['id']}")).json()["data"]["backfill"]
+        row = await api.row(segment["id"])
+        assert segment["backfill"] == {"state": "running", "progress": 0.0}
+        assert shown == {"state": "running", "progress": 0.3333}
+        assert (row.backfill_total, row.is_kept) == (3, True)
+
+    async def test_draft(self, api: Api) -> None:
+        """A draft is not kept, has no backfill and asks nothing of profiles."""
+        await with_customers(api)
+        segment = await api.create(status="draft", criteria={"purchased_products": ["P-1"]})
+
+        row = await api.row(segment["id"])
+        assert segment["backfill"] == {"state": "none", "progress": 0.0}
+        assert (row.is_kept, row.introduced) == (False, 0)
+        assert (await api.catalogue())[1]["purchases"] == []
+
+    async def test_shape_grows(self, api: Api) -> None:
+        """What criteria ask of profiles is appended to the shape, never moved."""
+        await api.create(criteria={"purchased_products": ["P-2", "P-1"]})
+        await api.create(criteria={"purchased_categories": ["A"], "total_orders": {"operator": "gte", "value": 1}})
+        await api.create(criteria={"total_spent": {"operator": "gt", "value": 1, "window": {"days": 2}}})
+        await api.create(criteria={"purchased_products": ["P-1"]})
+
+        version, shape = await api.catalogue()
+        assert version == 4
+        assert shape["purchases"] == [["product", "P-1"], ["product", "P-2"], ["category", "A"]]
+        assert (shape["version"], shape["window_max"]) == (3, 2 * 86_400 * 1_000_000)
+
+    async def test_versions_and_author_are_kept(self, api: Api) -> None:
+        """The first version of the criteria and the author are stored; a new name of theirs replaces the old."""
+        await api.create()
+        headers = bearer(token(*Permission, sub="u-1", name="Ursula Moved"))
+        segment = (await api.send("POST", json={"segment_name": "x", "criteria": {}}, headers=headers)).json()["data"]
+
+        versions = await api.rows(select(tables.segment_versions.c.version, tables.segment_versions.c.created_by))
+        users = await api.rows(select(tables.users.c.id, tables.users.c.name))
+        assert versions == [(1, "u-1"), (1, "u-1")]
+        assert users == [("u-1", "Ursula Moved")]
+        assert segment["creator_name"] == "Ursula Moved"
+
+    async def test_exact_numbers(self, api: Api) -> None:
+        """Numbers beyond a float's precision come back as they were given, and are evaluated so."""
+        test = b'{"operator": "eq", "value": 12345678901234567890.12}'
+        body = b'{"segment_name": "x", "criteria": {"traits": {"n": %b}}}' % test
+        response = await api.send("POST", content=body)
+        shown = await api.send("GET", f"/{response.json()['data']['id']}")
+
+        async with api.database.batch() as connection:
+            catalogue = await load_catalogue(connection)
+        assert b"12345678901234567890.12" in shown.content
+        assert str(catalogue.definitions[0].criteria.value) == "12345678901234567890.12"  # type: ignore[union-attr]
+
+    async def test_static_is_refused(self, api: Api) -> None:
+        """Static segments are not kept yet, and the sentence says so."""
+        response = await api.send("POST", json={"segment_name": "x", "segment_type": "static", "criteria": {}})
+
+        assert response.status_code == 422
+        assert response.json()["errors"][0]["path"] == "segment_type"
+        assert "static segments are not kept" in response.json()["message"]
+
+
+class TestUpdate:
+    """PUT /:id."""
+
+    async def test_criteria(self, api: Api) -> None:
+        """New criteria raise the version and start a backfill at a new catalogue version."""
+        await with_customers(api)
+        segment = await api.create()
+        await api.run("UPDATE customer_segments SET backfill_done = 3, backfill_state = 'done', since = 0")
+        response = await api.send("PUT", f"/{segment['id']}", json={"criteria": {"purchased_products": ["P"]}})
+
+        data = response.json()["data"]
+        row = await api.row(segment["id"])
+        assert response.status_code == 200
+        assert (data["version"], data["backfill"]) == (2, {"state": "running", "progress": 0.0})
+        assert (row.introduced, row.since, row.is_kept, row.is_silent) == (2, NOW, True, False)
+        assert (await api.catalogue())[1]["purchases"] == [["product", "P"]]
+        versions = await api.rows(select(tables.segment_versions.c.version).order_by(tables.segment_versions.c.version))
+        assert versions == [(1,), (2,)]
+
+    async def test_name_only(self, api: Api) -> None:
+        """A new name is a new state of the catalogue but no new definition; a running backfill goes on."""
+        await with_customers(api)
+        segment = await api.create()
+        await api.run("UPDATE customer_segments SET backfill_done = 2, since = 7")
+        body = {"segment_name": "Other", "description": "new"}
+        data = (await api.send("PUT", f"/{segment['id']}?emit=none", json=body)).json()["data"]
+
+        row = await api.row(segment["id"])
+        assert (data["segment_name"], data["description"], data["version"]) == ("Other", "new", 1)
+        assert (row.introduced, row.since, row.backfill_done, row.is_silent) == (1, 7, 2, False)
+        assert data["updated_at"] > segment["updated_at"]
+        assert data["last_updated"] == segment["last_updated"]
+        assert (await api.catalogue())[0] == 2
+
+    async def test_null_clears_the_description(self, api: Api) -> None:
+        """null empties the description; what is left out stays."""
+        segment = await api.create(description="d")
+        kept = (await api.send("PUT", f"/{segment['id']}", json={"segment_name": "n"})).json()["data"]
+        cleared = (await api.send("PUT", f"/{segment['id']}", json={"description": None})).json()["data"]
+
+        assert kept["description"] == "d"
+        assert (cleared["description"], cleared["segment_name"]) == (None, "n")
+
+    async def test_nothing_new(self, api: Api) -> None:
+        """The same values again change nothing, whatever the order of keys; 1 and true are not the same."""
+        criteria = {"traits": {"n": {"operator": "eq", "value": 1}}, **BIG}
+        segment = await api.create(criteria=criteria)
+        same = {"criteria": {**BIG, "traits": {"n": {"value": 1, "operator": "eq"}}}, "status": "active"}
+        again = (await api.send("PUT", f"/{segment['id']}", json=same)).json()["data"]
+        other = {"criteria": {**BIG, "traits": {"n": {"value": True, "operator": "eq"}}}}
+        changed = (await api.send("PUT", f"/{segment['id']}", json=other)).json()["data"]
+
+        assert again == segment
+        assert changed["version"] == 2
+        assert (await api.catalogue())[0] == 2
+
+    async def test_archive_and_back(self, api: Api) -> None:
+        """Archiving keeps the definition for its backfill, as nobody's; activating introduces it anew."""
+        await with_customers(api)
+        segment = await api.create()
+        data = (await api.send("PUT", f"/{segment['id']}?emit=none", json={"status": "archived"})).json()["data"]
+        leaving = await api.row(segment["id"])
+        async with api.database.batch() as connection:
+            catalogue = await load_catalogue(connection)
+        await api.send("PUT", f"/{segment['id']}", json={"status": "active"})
+        back = await api.row(segment["id"])
+
+        assert (data["status"], data["version"], data["backfill"]["state"]) == ("archived", 1, "running")
+        assert (leaving.introduced, leaving.is_kept, leaving.is_silent) == (2, True, True)
+        assert [one.criteria for one in catalogue.definitions] == [NOBODY]
+        assert (back.introduced, back.is_kept, back.is_silent, back.version) == (3, True, False, 1)
+
+    async def test_draft_to_active(self, api: Api) -> None:
+        """A draft's criteria change without a backfill; activating it starts one and grows the shape."""
+        await with_customers(api)
+        segment = await api.create(status="draft")
+        path = f"/{segment['id']}"
+        changed = (await api.send("PUT", path, json={"criteria": {"purchased_products": ["P"]}})).json()["data"]
+        still = (await api.row(segment["id"]), await api.catalogue())
+        active = (await api.send("PUT", path, json={"status": "active"})).json()["data"]
+
+        assert (changed["version"], changed["backfill"]["state"]) == (2, "none")
+        assert (still[0].introduced, still[0].is_kept, still[1][1]["purchases"]) == (0, False, [])
+        assert (active["version"], active["backfill"]["state"]) == (2, "running")
+        assert (await api.row(segment["id"])).introduced == 3
+        assert (await api.catalogue())[1]["purchases"] == [["product", "P"]]
+
+    async def test_change_while_leaving(self, api: Api) -> None:
+        """Criteria of an archived segment change its version, and leave the backfill of its leaving alone."""
+        await with_customers(api)
+        segment = await api.create()
+        await api.send("PUT", f"/{segment['id']}", json={"status": "archived"})
+        await api.run("UPDATE customer_segments SET backfill_done = 1")
+        await api.send("PUT", f"/{segment['id']}", json={"criteria": {}})
+
+        row = await api.row(segment["id"])
+        assert (row.version, row.introduced, row.backfill_done, row.is_kept) == (2, 2, 1, True)
+
+    async def test_archive_without_customers(self, api: Api) -> None:
+        """Where nobody can have been a member, the definition goes at once."""
+        segment = await api.create()
+        data = (await api.send("PUT", f"/{segment['id']}", json={"status": "archived"})).json()["data"]
+
+        assert data["backfill"] == {"state": "done", "progress": 1.0}
+        assert not (await api.row(segment["id"])).is_kept
+
+    async def test_changes_wait_for_batches(self, api: Api) -> None:
+        """No definition changes while a batch is under way."""
+        segment = await api.create()
+        async with api.database.batch() as connection:
+            await connection.execute("SELECT pg_advisory_xact_lock_shared($1)", CATALOGUE_LOCK)
+            change = asyncio.create_task(api.send("PUT", f"/{segment['id']}", json={"criteria": {}}))
+            await asyncio.sleep(0.3)
+            is_waiting = not change.done()
+
+        assert is_waiting
+        assert (await change).status_code == 200
+
+    async def test_changes_at_once(self, api: Api) -> None:
+        """Of many changes at once none is lost, and each has a version of its own."""
+        segment = await api.create()
+        bodies = [{"criteria": {"total_orders": {"operator": "gte", "value": n}}} for n in range(1, 9)]
+        await asyncio.gather(*(api.send("PUT", f"/{segment['id']}", json=body) for body in bodies))
+
+        row = await api.row(segment["id"])
+        assert (row.version, row.introduced, (await api.catalogue())[0]) == (9, 9, 9)
+        assert len(await api.rows(select(tables.segment_versions))) == 9
+
+    @pytest.mark.parametrize(
+        ("body", "path"),
+        [
+            ({}, None),
+            ({"segment_type": "dynamic"}, "segment_type"),
+            ({"segment_name": None}, "segment_name"),
+            ({"segment_name": " "}, "segment_name"),
+            ({"status": None}, "status"),
+            ({"status": "paused"}, "status"),
+            ({"criteria": None}, "criteria"),
+            ({"customer_count": 1}, "customer_count"),
+        ],
+    )
+    async def test_refused(self, api: Api, body: dict[str, Any], path: str | None) -> None:
+        """A change that cannot be made is a 422 that names the field, and changes nothing."""
+        segment = await api.create()
+        response = await api.send("PUT", f"/{segment['id']}", json=body)
+
+        assert response.status_code == 422
+        assert [fault["path"] for fault in response.json()["errors"]] == ([path] if path else [])
+        assert (await api.catalogue())[0] == 1
+
+    async def test_dry_run_is_not_ignored(self, api: Api) -> None:
+        """A parameter that this version does not know is refused: a dry run must not change anything."""
+        segment = await api.create()
+        response = await api.send("PUT", f"/{segment['id']}?dry_run=true", json={"status": "archived"})
+
+        assert response.status_code == 422
+        assert response.json()["errors"][0]["path"] == "dry_run"
+        assert (await api.row(segment["id"])).status == "active"
+
+
+class TestDelete:
+    """DELETE /:id, and what is not there."""
+
+    async def test_delete(self, api: Api) -> None:
+        """A deleted segment is found no more; its members leave with a backfill, silently if asked."""
+        await with_customers(api)
+        segment = await api.create()
+        response = await api.send("DELETE", f"/{segment['id']}?emit=none")
+
+        row = await api.row(segment["id"])
+        assert response.status_code == 200
+        assert response.json()["data"]["is_deleted"] is True
+        assert (row.introduced, row.is_kept, row.is_silent, row.backfill_state) == (2, True, True, "running")
+        assert (await api.send("GET", f"/{segment['id']}")).status_code == 404
+        assert (await api.send("GET")).json()["data"]["total"] == 0
+        async with api.database.batch() as connection:
+            assert (await load_catalogue(connection)).definitions[0].criteria == NOBODY
+
+    async def test_delete_of_a_draft(self, api: Api) -> None:
+        """A draft has no members who could leave."""
+        await with_customers(api)
+        segment = await api.create(status="draft")
+        await api.send("DELETE", f"/{segment['id']}")
+
+        row = await api.row(segment["id"])
+        assert (row.introduced, row.is_kept, row.backfill_state, row.is_deleted) == (0, False, "none", True)
+
+    @pytest.mark.parametrize(
+        "segment", [str(UUID(int=5)), "nonsense", "00000000000000000000000000000005", "%00", "%ff", "é"]
+    )
+    @pytest.mark.parametrize(
+        ("method", "path"), [("GET", ""), ("PUT", ""), ("DELETE", ""), ("GET", "/customers"), ("GET", "/export")]
+    )
+    async def test_missing(self, shared: Api, segment: str, method: str, path: str) -> None:
+        """What names no segment is a 404 on every route, whatever its form."""
+        body = {"segment_name": "x"} if method == "PUT" else None
+        response = await shared.send(method, f"/{segment}{path}", json=body)
+
+        assert response.status_code == 404
+        assert "There is no segment" in response.json()["message"]
