@@ -52,7 +52,8 @@ class Outcome:
 async def run_batch(store: Store, catalogue: Catalogue, work: Work) -> Outcome:
     """Locks, walks and writes; everything but dead letters, the outbox row and offsets."""
     outcome = Outcome()
-    customer_ids = sorted(customer_id for customer_id in work.events if customer_id != identity.GUEST)
+    # By bytes, as PostgreSQL orders them; comparing UUID objects costs ten times as much.
+    customer_ids = sorted((one for one in work.events if one != identity.GUEST), key=lambda one: one.int)
     locked = list(work.stored) if work.stored else await store.lock_profiles(customer_ids)  # 3
     profiles = {stored.customer_id: stored for stored in locked}
     missing = [customer_id for customer_id in customer_ids if customer_id not in profiles]
@@ -93,7 +94,7 @@ async def _new_events(
     fresh: dict[UUID, list[Event]] = {}
     for customer_id, some in events.items():
         kept = []
-        for event in by_stamp(some):
+        for event in some if len(some) == 1 else by_stamp(some):
             key = (customer_id, event.id)
             if key in known:
                 outcome.duplicates += 1

@@ -270,15 +270,15 @@ class _Demo:
             return
         self._is_summed_up = True
         picture = self._picture
-        summary = (
-            f"loaded in {time.monotonic() - self._began:.0f} s: {picture.applied:,} events applied, "
-            f"{sum(picture.joined.values()):,} joined, {sum(picture.left.values()):,} left, "
-            f"{picture.dead_letters} dead letters"
-        )
-        if not self._streamed:
-            summary = "was loaded before"
-        view.say(f"{summary}; members: {picture.count_line()}")
-        picture.note += f"; {summary}"
+        seconds = time.monotonic() - self._began
+        if self._streamed:
+            picture.note += f"; loaded in {seconds:.0f} s"
+            view.say(
+                f"loaded in {seconds:.0f} s: {picture.applied:,} events applied, "
+                f"{sum(picture.joined.values()):,} joined, {sum(picture.left.values()):,} left, "
+                f"{picture.dead_letters} dead letters"
+            )
+        view.say(f"members: {picture.count_line()}")
 
 
 def _sentence(error: Exception) -> str:

@@ -185,7 +185,7 @@ class TestToken:
         assert created.json()["data"]["creator_name"] == "Nina"
         assert deleted.status_code == 403
 
-    @pytest.mark.parametrize("ttl", ["", "0s", "1", "h", "1w", "-1h", "367d", "99999999999s", "١h"])
+    @pytest.mark.parametrize("ttl", ["", "0s", "1", "h", "1w", "-1h", "367d", "99999999999s", "\u0661h"])
     def test_ttl(self, ttl: str, capsys: pytest.CaptureFixture[str]) -> None:
         """A time to live that cannot be used is one sentence and exit code 1."""
         with pytest.raises(typer.Exit) as ended:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest_asyncio
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
@@ -15,19 +13,11 @@ from service.core import instants
 from service.core.criteria.parse import parse_criteria
 from service.core.events.model import Event
 from service.core.identity import customer_uuid
-from tests.facts import fetch, fresh_database, server_url, stored_facts
+from tests.facts import fetch, stored_facts
 from tests.offline import Engine, catalogue_of
 from tests.property.criteria_cases import CUSTOMERS, as_of_instants, criteria, event_lists, line_of
 
 LATER = instants.parse("2030-01-01T00:00:00Z")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def database() -> AsyncIterator[Database]:
-    """A database of this module's own."""
-    with server_url() as url:
-        async with fresh_database(url) as found:
-            yield found
 
 
 def columnar(segments: list[dict], events: list[Event], as_of: int) -> dict[tuple[str, str], bool]:
@@ -58,7 +48,9 @@ async def by_facts(
     return found
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     events=event_lists(),
     several=st.lists(criteria, min_size=6, max_size=12),

@@ -49,7 +49,7 @@ WHERE cardinality(faults) > 0""",
 STATES: Final = Statement(
     "verify_states",
     "Every profile's state and the id it goes by.",
-    "SELECT customer_id, external_id, state FROM profiles LEFT JOIN customers USING (customer_id)",
+    "SELECT p.customer_id, c.external_id, p.state FROM profiles p LEFT JOIN customers c USING (customer_id)",
     {},
 )
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from service.core.events.decode import rebuild
 from service.core.events.model import Location, Stamp
-from service.core.profiles.profile import Profile
+from service.core.profiles.profile import Entries, Profile
 
 _CRC_BYTES: Final = 4
 _LOCATION, _EXACT = "l", "d"
@@ -53,9 +53,9 @@ def encode_state(profile: Profile) -> bytes:
         profile.first_seen_at,
         profile.registered_at,
         profile.last_login_at,
-        array("q", [entry[0] for entry in entries]).tobytes(),
-        array("q", [entry[1] for entry in entries]).tobytes(),
-        bytes(entry[2] for entry in entries),
+        array("q", entries.instants).tobytes(),
+        array("q", entries.amounts).tobytes(),
+        bytes(entries.orders),
         profile.bought,
         list(stamps),
         attributes,
@@ -87,7 +87,7 @@ def decode_state(stored: bytes, profile: Profile) -> None:
     instants, amounts = array("q"), array("q")
     instants.frombytes(state.instants)
     amounts.frombytes(state.amounts)
-    profile.entries = list(zip(instants, amounts, state.kinds, strict=True))
+    profile.entries = Entries(instants.tolist(), amounts.tolist(), list(state.kinds))
     profile.bought = state.bought
     stamps = state.stamps
     profile.attributes = {name: (_value(plain), stamps[at]) for name, (plain, at) in state.attributes.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 from typing import Any, Final
 from uuid import UUID
 
@@ -42,8 +42,47 @@ ATTRIBUTES: Final = (
 )
 _LOCATION_FIELDS: Final = frozenset(LOCATION_PARTS.values())
 
-#: (instant, minor units, 1 for an order or 0 for a refund without order)
-Entry = tuple[int, int, int]
+
+class Entries:
+    """Counting orders and refunds without order, ascending by instant, as columns.
+
+    Attributes:
+        instants: microseconds.
+        amounts: minor units.
+        orders: 1 for an order, 0 for a refund without order.
+    """
+
+    __slots__ = ("amounts", "instants", "orders")
+
+    def __init__(self, instants: list[int], amounts: list[int], orders: list[int]) -> None:
+        self.instants, self.amounts, self.orders = instants, amounts, orders
+
+    def put(self, at: int, amount: int, order: int) -> None:
+        """Adds one; the place among equal instants does not matter."""
+        place = bisect_right(self.instants, at)
+        self.instants.insert(place, at)
+        self.amounts.insert(place, amount)
+        self.orders.insert(place, order)
+
+    def drop(self, at: int, amount: int, order: int) -> None:
+        """Takes one out; nothing to do where it has been trimmed, being older than every window."""
+        for place in range(bisect_left(self.instants, at), bisect_right(self.instants, at)):
+            if self.amounts[place] == amount and self.orders[place] == order:
+                del self.instants[place], self.amounts[place], self.orders[place]
+                return
+
+    def trim(self, horizon: int) -> None:
+        """Forgets those at or before the horizon."""
+        if self.instants and self.instants[0] <= horizon:
+            end = bisect_right(self.instants, horizon)
+            del self.instants[:end], self.amounts[:end], self.orders[:end]
+
+    def latest_order(self) -> int:
+        """The instant of the latest order; MISSING where there is none."""
+        for place in range(len(self.instants) - 1, -1, -1):
+            if self.orders[place]:
+                return self.instants[place]
+        return MISSING
 
 
 class Profile:
@@ -90,7 +129,7 @@ class Profile:
         self.evaluated_to = MISSING
         self.born = self.mark = self.shape_version = 0
         self.total_orders = self.total_spent = 0
-        self.entries: list[Entry] = []
+        self.entries = Entries([], [], [])
         self.bought: dict[int, int] = {}
         self.attributes: dict[str, tuple[Any, Stamp]] = {}
         self.pending: list[Event] = []
@@ -148,10 +187,10 @@ class Profile:
             return
         if before is not None:
             self._count(before, -1)
-            self._drop_entry(before)
+            self.entries.drop(before.at, before.amount, int(before.is_order))
         if after is not None:
             self._count(after, 1)
-            insort(self.entries, (after.at, after.amount, int(after.is_order)))
+            self.entries.put(after.at, after.amount, int(after.is_order))
         if after is not None and after.is_order:
             self.last_order_at = max(self.last_order_at, after.at)
             self._note_purchases(after.at, after.items, shape)
@@ -162,13 +201,6 @@ class Profile:
         self.total_spent += sign * contribution.amount
         if contribution.is_order:
             self.total_orders += sign
-
-    def _drop_entry(self, contribution: Contribution) -> None:
-        entry = (contribution.at, contribution.amount, int(contribution.is_order))
-        place = bisect_left(self.entries, entry)
-        # An entry older than every window has been trimmed; then there is nothing to drop.
-        if place < len(self.entries) and self.entries[place] == entry:
-            del self.entries[place]
 
     def _note_purchases(self, at: int, items: list[Item], shape: Shape) -> None:
         if not shape.places:
@@ -192,9 +224,9 @@ class Profile:
     def _latest_order(self, ledger: Ledger) -> int:
         if not self.total_orders:
             return MISSING
-        for at, _, is_order in reversed(self.entries):
-            if is_order:
-                return at
+        latest = self.entries.latest_order()
+        if latest != MISSING:
+            return latest
         if not ledger.is_complete:
             raise LedgerIncomplete
         return max(entry.at for entry in ledger.contributions() if entry.is_order)
@@ -213,30 +245,26 @@ class Profile:
         """Folds totals, entries and purchases anew from a complete ledger, for this shape."""
         self.total_orders = self.total_spent = 0
         self.last_order_at = MISSING
-        self.entries = []
+        self.entries = Entries([], [], [])
         self.bought = {}
-        for contribution in ledger.contributions():
+        for contribution in sorted(ledger.contributions(), key=_at):
             self._count(contribution, 1)
-            self.entries.append((contribution.at, contribution.amount, int(contribution.is_order)))
+            self.entries.put(contribution.at, contribution.amount, int(contribution.is_order))
             if contribution.is_order:
                 self.last_order_at = max(self.last_order_at, contribution.at)
                 self._note_purchases(contribution.at, contribution.items, shape)
-        self.entries.sort()
         self.shape_version = shape.version
 
     def trim(self, shape: Shape) -> None:
         """Forgets entries that no window can reach any more."""
-        if self.entries:
-            horizon = self.evaluated_to - shape.window_max
-            if self.entries[0][0] <= horizon:
-                del self.entries[: bisect_right(self.entries, horizon, key=_entry_at)]
+        self.entries.trim(self.evaluated_to - shape.window_max)
 
 
 _NOWHERE: Final = Location()
 
 
-def _entry_at(entry: Entry) -> int:
-    return entry[0]
+def _at(contribution: Contribution) -> int:
+    return contribution.at
 
 
 def places_of(items: list[Item], shape: Shape) -> set[int]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
 
 from service.core.criteria.fields import Needs
 from service.core.instants import MISSING
-from service.core.profiles.profile import Profile
+from service.core.profiles.profile import Entries, Profile
 from service.core.profiles.shape import Shape
 
 #: Later than every instant.
@@ -29,12 +28,12 @@ def next_edge(profile: Profile, needs: Needs, shape: Shape) -> int:
     ):
         if offsets and at != MISSING:
             edge = min(edge, _edge_of(at, offsets, after))
-    entries = profile.entries
-    if entries:
+    instants = profile.entries.instants
+    if instants:
         for window in needs.windows:
-            place = bisect_right(entries, after - window, key=_at)
-            if place < len(entries):
-                edge = min(edge, entries[place][0] + window)
+            place = bisect_right(instants, after - window)
+            if place < len(instants):
+                edge = min(edge, instants[place] + window)
     for key, offsets in needs.purchase_offsets:
         at = profile.bought.get(shape.places[key], MISSING)
         if at != MISSING:
@@ -47,14 +46,9 @@ def _edge_of(at: int, offsets: tuple[int, ...], after: int) -> int:
     return at + offsets[place] if place < len(offsets) else NO_EDGE
 
 
-def _at(entry: tuple[int, int, int]) -> int:
-    return entry[0]
-
-
-def row_of(profile: Profile, needs: Needs, shape: Shape, as_of: int, attribute_key: int) -> list[int]:
-    """The columns of criteria.plan at an instant."""
-    row = [
-        as_of,
+def fixed_columns(profile: Profile, needs: Needs, shape: Shape, attribute_key: int) -> tuple[list[int], list[int]]:
+    """The columns that time alone does not change: those before the windows (without `as_of`) and those after."""
+    head = [
         profile.total_orders,
         profile.total_spent,
         profile.registered_at,
@@ -62,30 +56,25 @@ def row_of(profile: Profile, needs: Needs, shape: Shape, as_of: int, attribute_k
         profile.last_login_at,
         attribute_key,
     ]
-    if needs.windows:
-        row.extend(_window_figures(profile, needs, as_of))
-    if needs.purchases:
-        bought = profile.bought
-        if bought:
-            row.extend([bought.get(shape.places[key], MISSING) for key in needs.purchases])
-        else:
-            row.extend([MISSING] * len(needs.purchases))
-    return row
+    bought = profile.bought
+    if not bought:
+        return head, [MISSING] * len(needs.purchases)
+    return head, [bought.get(shape.places[key], MISSING) for key in needs.purchases]
 
 
-def _window_figures(profile: Profile, needs: Needs, as_of: int) -> Iterator[int]:
+def window_figures(entries: Entries, windows: tuple[int, ...], as_of: int) -> list[int]:
     """Orders and their net amount within each window that ends at `as_of`; windows ascend."""
-    entries = profile.entries
-    if not entries:
-        return iter([0] * (2 * len(needs.windows)))
+    instants = entries.instants
+    if not instants:
+        return [0] * (2 * len(windows))
     figures: list[int] = []
-    end = len(entries)
+    end = len(instants)
     orders = amount = 0
-    for window in needs.windows:
-        start = bisect_right(entries, as_of - window, 0, end, key=_at)
-        for entry in entries[start:end]:
-            amount += entry[1]
-            orders += entry[2]
-        end = start
+    for window in windows:
+        start = bisect_right(instants, as_of - window, 0, end)
+        if start < end:
+            amount += sum(entries.amounts[start:end])
+            orders += sum(entries.orders[start:end])
+            end = start
         figures += (orders, amount)
-    return iter(figures)
+    return figures

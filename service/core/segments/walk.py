@@ -17,7 +17,7 @@ from service.core.events.model import Deleted, Event, Stamp
 from service.core.instants import MISSING
 from service.core.profiles.ledger import Ledger, LedgerIncomplete
 from service.core.profiles.profile import Profile
-from service.core.profiles.timeline import NO_EDGE, next_edge, row_of
+from service.core.profiles.timeline import NO_EDGE, fixed_columns, next_edge, window_figures
 from service.core.segments.catalogue import Catalogue, Definition
 
 EDGES_MAX: Final = 1_000_000
@@ -50,7 +50,7 @@ class Walk:
     """One batch's walk; use once."""
 
     def __init__(self, catalogue: Catalogue) -> None:
-        self._catalogue = catalogue
+        self.catalogue = catalogue
         self._plan = catalogue.plan
         self._plan.begin_batch()
         self._columns: list[list[int]] = []
@@ -79,9 +79,9 @@ class Walk:
             LedgerIncomplete: walk this customer again, from its stored profile, with a complete ledger.
         """
         self.profiles.append(profile)
-        shape = self._catalogue.shape
+        shape = self.catalogue.shape
         if profile.is_new:
-            profile.born = profile.mark = self._catalogue.version
+            profile.born = profile.mark = self.catalogue.version
             profile.shape_version = shape.version
         elif profile.shape_version != shape.version:
             if not ledger.is_complete:
@@ -105,19 +105,17 @@ class Walk:
             if until != MISSING:
                 customer.edges(until + 1)
         customer.end()
-        profile.mark = self._catalogue.version
+        profile.mark = self.catalogue.version
         profile.trim(shape)
 
-    def append(self, row: _Row) -> None:
-        """Adds a row of the customer's columns as they are now."""
-        profile, needs = row.profile, self._plan.needs
-        key = self._plan.attribute_key(tuple(map(profile.attribute, needs.attributes))) if needs.attributes else 0
-        self._columns.append(row_of(profile, needs, self._catalogue.shape, row.as_of, key))
+    def append(self, row: _Row, columns: list[int]) -> None:
+        """Adds a row."""
+        self._columns.append(columns)
         self._rows.append(row)
 
     def transitions(self) -> list[Transition]:
         """Evaluates all rows; counts each profile's ordinals on. Per customer in the order of time."""
-        rows, definitions = self._rows, self._catalogue.definitions
+        rows, definitions = self._rows, self.catalogue.definitions
         if not rows or not definitions:
             return []
         bits = self._plan.evaluate(self._columns)
@@ -157,8 +155,9 @@ class _Customer:
 
     def __init__(self, walk: Walk, profile: Profile, ledger: Ledger) -> None:
         self.walk, self.profile, self.ledger = walk, profile, ledger
-        catalogue = walk._catalogue  # noqa: SLF001 - a part of the same walk
-        self.shape, self.needs = catalogue.shape, catalogue.plan.needs
+        catalogue = walk.catalogue
+        self.shape, self.plan, self.needs = catalogue.shape, catalogue.plan, catalogue.plan.needs
+        self._fixed: tuple[list[int], list[int]] | None = None
         #: Definitions that came when the customer was there already hold from their own instant on.
         self.floors: list[tuple[int, int]] = []
         self.switches: list[int] = []
@@ -176,6 +175,7 @@ class _Customer:
         self.edges(at)
         self._switch(at)
         self.profile.apply(event, self.ledger, self.shape)
+        self._fixed = None
         if isinstance(event.data, Deleted):
             self.profile.is_erased = True
         self.last_event = event
@@ -222,8 +222,14 @@ class _Customer:
     def _append(
         self, at: int, event: Event | None, only: tuple[int, ...] | None = None, is_definition: bool = False
     ) -> None:
-        frozen = () if only else tuple(place for since, place in self.floors if since > at)
-        self.walk.append(_Row(self.profile, at, event, frozen, only, is_definition))
+        frozen = () if only or not self.floors else tuple(place for since, place in self.floors if since > at)
+        if self._fixed is None:
+            values = tuple(map(self.profile.attribute, self.needs.attributes))
+            key = self.plan.attribute_key(values) if values else 0
+            self._fixed = fixed_columns(self.profile, self.needs, self.shape, key)
+        head, purchases = self._fixed
+        windows = window_figures(self.profile.entries, self.needs.windows, at)
+        self.walk.append(_Row(self.profile, at, event, frozen, only, is_definition), [at, *head, *windows, *purchases])
 
 
 def _transition(row: _Row, definition: Definition, has_joined: bool) -> Transition:
