@@ -28,6 +28,7 @@ class DataSet:
 
     @property
     def currency(self) -> str:
+        """The currency of its orders."""
         return CURRENCIES[self.name]
 
     def lines(self) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    """Creates everything."""
     op.create_table(
         "activities",
         sa.Column("customer_id", sa.Uuid(), nullable=False),
@@ -231,6 +232,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """Drops everything."""
     op.drop_table("users")
     op.drop_table("segment_versions")
     op.drop_index("refunds_order_idx", table_name="refunds")

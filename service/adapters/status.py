@@ -32,6 +32,7 @@ class Status:
 
     lag: dict[str, dict[str, int]]
     outbox: dict[str, float]
+    hanging: int
     dead_letters: dict[str, int]
     due_timers: int
     segments: list[dict[str, Any]]
@@ -50,6 +51,8 @@ class Status:
             found.append(f"{self.due_timers} due timers")
         if self.outbox["pending"]:
             found.append(f"{self.outbox['pending']:.0f} outbox rows")
+        if self.hanging:
+            found.append(f"{self.hanging} published records that cannot be read yet")
         return found
 
     def as_json(self) -> dict[str, Any]:
@@ -75,8 +78,10 @@ async def look(settings: Settings, database: Database, reader: OffsetReader, clo
         rows, records, oldest = await connection.fetchrow(OUTBOX)
         letters = {row[0]: row[1] for row in await connection.fetch(DEAD_LETTERS)}
         roles = {row[0]: {"connections": row[1]} for row in await connection.fetch(ROLES)}
+    # Last: rows leave the outbox before everybody can read what they became.
+    hanging = await reader.hanging(settings.membership_topic, settings.dead_letter_topic)
     outbox = {"pending": rows, "records": int(records), "oldest_seconds": round(float(oldest), 3)}
-    return Status(lag, outbox, letters, due, segments, roles)
+    return Status(lag, outbox, hanging, letters, due, segments, roles)
 
 
 def _segment(row: Any) -> dict[str, Any]:

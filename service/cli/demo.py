@@ -135,12 +135,15 @@ class _Demo:
                 view.close()
 
     async def _work(self, view: View) -> None:
-        from producers.demo.segments import SegmentsApi, create_segments
+        from producers.demo.segments import ApiFailed, SegmentsApi, create_segments
 
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._refresh(view))
             api = SegmentsApi(self._api_url, self._token)
-            self._picture.segments = await asyncio.to_thread(create_segments, api)
+            try:
+                self._picture.segments = await asyncio.to_thread(create_segments, api)
+            except ApiFailed as error:
+                raise CommandError(str(error)) from None
             view.say(f"{len(self._picture.segments)} segments")
             is_listening = asyncio.Event()
             tasks.create_task(self._listen(view, is_listening))
@@ -239,18 +242,18 @@ class _Demo:
         clock = make_clock(self._settings.fixed_clock)
         calm = 0
         try:
-            while True:
-                try:
-                    async with OffsetReader(self._settings) as reader:
-                        while True:
-                            found = await look(self._settings, database, reader, clock)
-                            self._take(found)
-                            calm = calm + 1 if self._is_published and not found.busy() else 0
-                            if calm == CALM_LOOKS:
-                                self._sum_up(view)
-                            await asyncio.sleep(LOOK_SECONDS)
-                except AWAY as error:  # a server is being restarted; what is shown stands meanwhile
-                    log.debug("demo: no look", error=type(error).__name__)
+            async with OffsetReader(self._settings) as reader:
+                while True:
+                    try:
+                        found = await look(self._settings, database, reader, clock)
+                    except Exception as error:  # a server is being restarted: what is shown stands meanwhile
+                        log.debug("demo: no look", error=type(error).__name__)
+                        calm = 0
+                    else:
+                        self._take(found)
+                        calm = calm + 1 if self._is_published and not found.busy() else 0
+                        if calm == CALM_LOOKS:
+                            self._sum_up(view)
                     await asyncio.sleep(LOOK_SECONDS)
         finally:
             with contextlib.suppress(*AWAY):
@@ -285,4 +288,5 @@ def _sentence(error: Exception) -> str:
     """The first line of what really went wrong."""
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
-    return str(error).partition("\n")[0] or type(error).__name__
+    first = str(error).partition("\n")[0]
+    return first if isinstance(error, CommandError) else f"{type(error).__name__}: {first}"

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from service.adapters.kafka.topics import create_topics
 from service.app.tokens import Permission, TokenRules
 from service.bootstrap import DEFAULT_DATA_DIR, SECRET_FILE, shared_settings
+from service.cli.demo import require_demo, start_demo
 from service.cli.run import expected_errors
 from service.cli.schema import migrate_schema
 from service.logs import configure_logs
@@ -27,6 +28,7 @@ from service.stack.supervisor import RoleSpec, Supervisor, stop_on_signals
 
 READY_SECONDS_MAX: Final = 60
 ADMIN_DAYS: Final = 366
+DEMO_SECONDS_MAX: Final = 3
 WORKERS_MAX: Final = 64
 STACK_FILE: Final = "stack.json"
 SEGMENTS_PATH: Final = "/api/customer-segments"
@@ -35,15 +37,18 @@ SEGMENTS_PATH: Final = "/api/customer-segments"
 def up(
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of the HTTP API.")] = 8000,
     data_dir: Annotated[Path, typer.Option(help="Where servers, logs and stack.json live.")] = DEFAULT_DATA_DIR,
+    demo: Annotated[bool, typer.Option("--demo", help="Stream a year of grocery baskets through it.")] = False,
     workers: Annotated[int, typer.Option(min=1, max=WORKERS_MAX, help="How many consume processes.")] = 1,
 ) -> None:
     """Bring up the whole product: Kafka and PostgreSQL where none are named, schema, topics, all roles."""
     with expected_errors():
-        _up(port, data_dir, workers)
+        _up(port, data_dir, demo, workers)
 
 
-def _up(port: int, data_dir: Path, workers: int) -> None:
+def _up(port: int, data_dir: Path, demo: bool, workers: int) -> None:
     settings = load_settings()
+    if demo:
+        require_demo(settings)
     configure_logs("console" if sys.stderr.isatty() else settings.log_format, "WARNING", "up")
     stop = stop_on_signals()
     (data_dir / STACK_FILE).unlink(missing_ok=True)
@@ -63,7 +68,10 @@ def _up(port: int, data_dir: Path, workers: int) -> None:
         supervisor.wait_for(stack.is_ready, READY_SECONDS_MAX, stop)
         stack.report(supervisor.pids())
         stack.print_ready()
+        thread = start_demo(settings, data_dir, stack.api_url, stack.admin_token, stop) if demo else None
         supervisor.run(stop)
+        if thread:
+            thread.join(DEMO_SECONDS_MAX)
         typer.echo("stopping ...")
     (data_dir / STACK_FILE).unlink(missing_ok=True)
 
@@ -85,11 +93,11 @@ class _Stack:
     """What is told about the stack: to the roles, to stack.json, to the person in front of it."""
 
     def __init__(self, settings: Settings, servers: Servers, data_dir: Path, api_url: str) -> None:
-        self._settings, self._servers, self._data_dir, self._api_url = settings, servers, data_dir, api_url
+        self._settings, self._servers, self._data_dir, self.api_url = settings, servers, data_dir, api_url
         secret = settings.jwt_secret
         assert secret is not None  # noqa: S101 - set by _up
         rules = TokenRules(secret, settings.jwt_issuer, settings.jwt_audience)
-        self._admin_token = rules.issue("admin", "Administrator", list(Permission), ADMIN_DAYS * 86_400)
+        self.admin_token = rules.issue("admin", "Administrator", list(Permission), ADMIN_DAYS * 86_400)
 
     def roles(self, port: int, workers: int) -> list[RoleSpec]:
         """The processes to keep running."""
@@ -111,7 +119,7 @@ class _Stack:
     def is_ready(self) -> bool:
         """Whether the API says so."""
         try:
-            with urllib.request.urlopen(self._api_url + "/readyz", timeout=2) as answer:  # noqa: S310 - our own
+            with urllib.request.urlopen(self.api_url + "/readyz", timeout=2) as answer:  # noqa: S310 - our own
                 return bool(answer.status == 200)
         except (OSError, urllib.error.URLError):
             return False
@@ -121,10 +129,10 @@ class _Stack:
         write_stack_file(
             self._data_dir,
             {
-                "api_url": self._api_url,
+                "api_url": self.api_url,
                 "kafka_bootstrap": self._servers.kafka_bootstrap,
                 "database_url": self._servers.database_url,
-                "admin_token": self._admin_token,
+                "admin_token": self.admin_token,
                 "pids": pids,
                 "settings": shared_settings(self._settings),
             },
@@ -132,9 +140,9 @@ class _Stack:
 
     def print_ready(self) -> None:
         """The lines a new user needs."""
-        typer.echo(f"API        {self._api_url}/docs")
+        typer.echo(f"API        {self.api_url}/docs")
         typer.echo(f"Kafka      {self._servers.kafka_bootstrap}")
         typer.echo(f"stack      {self._data_dir / STACK_FILE}")
-        typer.echo(f"try it     curl -H 'Authorization: Bearer {self._admin_token}' {self._api_url}{SEGMENTS_PATH}")
-        typer.echo(f"ready: {self._api_url}")
+        typer.echo(f"try it     curl -H 'Authorization: Bearer {self.admin_token}' {self.api_url}{SEGMENTS_PATH}")
+        typer.echo(f"ready: {self.api_url}")
         sys.stdout.flush()

@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,13 +111,19 @@ class Product:
 
     def changes(self) -> list[Change]:
         """Everything on the membership topic under read_committed, per partition in order."""
-        return asyncio.run(read_changes(self.stack["kafka_bootstrap"], "segment-membership"))
+        return all_changes(self.stack["kafka_bootstrap"], "segment-membership")
 
     def stop(self) -> int:
         """SIGTERM; gives the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=30)
+
+
+def all_changes(bootstrap: str, topic: str) -> list[Change]:
+    """All joined/left events of a topic; may be called beside a running loop."""
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(lambda: asyncio.run(read_changes(bootstrap, topic))).result()
 
 
 async def read_changes(bootstrap: str, topic: str, **options: Any) -> list[Change]:
@@ -129,12 +136,14 @@ async def read_changes(bootstrap: str, topic: str, **options: Any) -> list[Chang
         places = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))]
         consumer.assign(places)
         ends = await consumer.end_offsets(places)
-        await consumer.seek_to_beginning(*places)
+        # seek, not seek_to_beginning: that one races with the client's own reset to the end after assign.
+        for place, begin in (await consumer.beginning_offsets(places)).items():
+            consumer.seek(place, begin)
         found = []
         while any([await consumer.position(place) < ends[place] for place in places]):
             for records in (await consumer.getmany(timeout_ms=200)).values():
                 found += map(_change, records)
-        return found
+        return sorted(found, key=lambda one: (one.partition, one.offset))
     finally:
         await consumer.stop()
 
@@ -164,7 +173,17 @@ def running(data_dir: Path, port: int, *arguments: str, **settings: str) -> Iter
     env |= {f"SEGMENTS_{name.upper()}": value for name, value in settings.items()}
     data_dir.mkdir(parents=True, exist_ok=True)
     log = (data_dir.parent / f"{data_dir.name}.up.log").open("wb")
-    argv = [sys.executable, "-m", "service.cli.main", "up", "--port", str(port), "--data-dir", str(data_dir), *arguments]
+    argv = [
+        sys.executable,
+        "-m",
+        "service.cli.main",
+        "up",
+        "--port",
+        str(port),
+        "--data-dir",
+        str(data_dir),
+        *arguments,
+    ]
     product = Product(data_dir, env, subprocess.Popen(argv, env=env, stdout=log, stderr=subprocess.STDOUT))
     try:
         deadline = time.monotonic() + 180

@@ -8,7 +8,7 @@ from typing import Final, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import UnknownTopicOrPartitionError
+from aiokafka.errors import GroupLoadInProgressError, UnknownTopicOrPartitionError
 
 from service.adapters.kafka.options import connection_options
 from service.settings import Settings
@@ -29,21 +29,29 @@ class OffsetReader:
         self._consumer = AIOKafkaConsumer(
             **options, group_id=None, isolation_level="read_committed", request_timeout_ms=10_000
         )
+        self._dirty = AIOKafkaConsumer(
+            **options, group_id=None, isolation_level="read_uncommitted", request_timeout_ms=10_000
+        )
         self._partitions: dict[str, list[TopicPartition]] = {}
         self._read_at = 0.0
 
     async def __aenter__(self) -> Self:
-        await self._admin.start()
         try:
+            await self._admin.start()
             await self._consumer.start()
+            await self._dirty.start()
         except BaseException:
-            await self._admin.close()
+            await self._close()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._close()
+
+    async def _close(self) -> None:
+        await self._dirty.stop()
         await self._consumer.stop()
         await self._admin.close()
 
@@ -72,8 +80,21 @@ class OffsetReader:
         found = await self._consumer.end_offsets(places)
         return {(place.topic, place.partition): offset for place, offset in found.items()}
 
+    async def hanging(self, *topics: str) -> int:
+        """How many records of these topics no read_committed consumer can see yet.
+
+        A transaction's records become visible some time after its producer was told that it is committed.
+        """
+        places = await self.partitions(*topics)
+        visible = await self._consumer.end_offsets(places)
+        written = await self._dirty.end_offsets(places)
+        return sum(max(0, written[place] - visible[place]) for place in places)
+
     async def committed(self, group: str, *topics: str) -> Offsets:
         """What a group has committed; 0 where nothing. By default on the input topics."""
         places = await self.partitions(*(topics or self._settings.input_topics))
         found = await self._admin.list_consumer_group_offsets(group, partitions=places)
+        if any(place not in found for place in places):
+            msg = f"the coordinator of group {group} is still loading its offsets"
+            raise GroupLoadInProgressError(msg)
         return {(place.topic, place.partition): max(found[place].offset, 0) for place in places}

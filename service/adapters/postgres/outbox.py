@@ -44,7 +44,7 @@ async def instance_id(connection: Any) -> UUID:
 
 async def oldest(connection: Any, rows_max: int, bytes_max: int) -> list[tuple[int, bytes]]:
     """The oldest rows, as many as fit; always at least one where there is any."""
-    found = []
+    found: list[tuple[int, bytes]] = []
     size = 0
     for row_id, payload in await connection.fetch(OLDEST, rows_max):
         size += len(payload)

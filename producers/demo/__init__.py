@@ -1,0 +1,1 @@
+"""The demo: a year of real grocery baskets as events, a dozen segments of them, and the stream into Kafka."""
