@@ -105,6 +105,12 @@ class World:
         lines = b"".join(json.dumps(event).encode() + b"\n" for event in events)
         self.run("publish", "-", *options, data=lines)
 
+    def publish_beside(self, events: Iterable[dict], *options: str) -> subprocess.Popen[bytes]:
+        """Publishes in a process of its own, while the test goes on."""
+        path = self.folder / "events.ndjson"
+        path.write_bytes(b"".join(json.dumps(event).encode() + b"\n" for event in events))
+        return subprocess.Popen([*COMMAND, "publish", str(path), *options], env=self.env, stdout=subprocess.DEVNULL)
+
     def wait_idle(self, seconds: float = 90) -> None:
         """Waits until all is applied and published."""
         self.run("wait-idle", "--timeout", str(seconds), timeout=seconds + 30)
