@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import typer
 
 from service.cli import dead_letters, doctor, export, publish, roles, schema, serve, status, token, up, verify
@@ -32,6 +34,8 @@ app.command()(doctor.doctor)
 
 def main() -> None:
     """Entry of the console script."""
+    # Commands say what is wrong in one sentence; roles set up logs of their own.
+    logging.basicConfig(level=logging.CRITICAL + 1)
     app()
 
 

@@ -60,8 +60,8 @@ async def _publish(settings: Settings, files: list[str], topic: str | None, rate
         max_batch_size=1_048_576,
         max_request_size=MESSAGE_BYTES_MAX + 1_048_576,
     )
-    await producer.start()
     try:
+        await producer.start()
         started = time.perf_counter()
         with _bar() as bar:
             task = bar.add_task("publish", total=None)

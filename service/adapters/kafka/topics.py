@@ -47,8 +47,8 @@ async def create_topics(settings: Settings) -> list[str]:
         KafkaError: the broker refused or is out of reach.
     """
     admin = AIOKafkaAdminClient(**connection_options(settings))
-    await admin.start()
     try:
+        await admin.start()
         present = set(await admin.list_topics())
         brokers = len((await admin.describe_cluster())["brokers"])
         wanted = wanted_topics(settings, min(REPLICATION_MAX, brokers))
