@@ -109,21 +109,18 @@ class Engine:
 
     def _ledger(self, customer_id: UUID, events: list[Event] | None) -> Ledger:
         """All facts (None), or those of the orders and refunds that the events touch."""
-        ledger = Ledger(is_complete=events is None)
+        known = self.facts[customer_id]
         waiting = {event.id for event in self.profiles[customer_id].pending} if customer_id in self.profiles else set()
         touched = [fact_of(event) for event in events or () if event.type.startswith("order.")]
-        orders = {fact.order_id for fact in touched}
+        orders = {fact.order_id for fact in touched if fact.order_id is not None}
         refunds = {fact.refund_id for fact in touched if isinstance(fact, RefundFact)}
-        for event_id, fact in self.facts[customer_id].items():
-            if event_id in waiting:
-                continue
-            if (
-                events is None
-                or (fact.order_id is not None and fact.order_id in orders)
-                or (isinstance(fact, RefundFact) and fact.refund_id in refunds)
-            ):
-                ledger.apply(fact)
-        return ledger
+        refunds |= {one.refund_id for one in known.values() if isinstance(one, RefundFact) and one.order_id in orders}
+        stored = []
+        for event_id, fact in known.items():
+            is_touched = fact.refund_id in refunds if isinstance(fact, RefundFact) else fact.order_id in orders
+            if event_id not in waiting and (events is None or is_touched):
+                stored.append(fact)
+        return Ledger(events is None, stored)
 
     def _commit(self, walk: Walk) -> None:
         for transition in walk.transitions():

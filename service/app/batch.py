@@ -148,11 +148,8 @@ class _Walker:
         events = self.events.get(customer_id, [])
         stored = self.stored.get(customer_id)
         profile = _profile(stored) if stored else _new_profile(customer_id, events[0].external_id)
-        ledger = Ledger(is_complete)
         waiting = {event.id for event in profile.pending}
-        for one in facts:
-            if one.event_id not in waiting:
-                ledger.apply(one.fact)
+        ledger = Ledger(is_complete, [one.fact for one in facts if one.event_id not in waiting])
         self.walk.add(profile, events, ledger, now=self.work.now, until=self.work.until)
 
 

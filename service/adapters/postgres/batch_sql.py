@@ -69,12 +69,15 @@ ALL_ORDERS: Final = f"SELECT {_ORDER} FROM order_facts f WHERE f.customer_id = A
 
 _REFUND: Final = "r.customer_id, r.event_id, r.refund_id, r.order_id, r.time, r.sequence, r.amount"
 
-#: Refunds of the orders that a batch touches.
+#: Every fact of each refund that ever named an order that a batch touches: a later one may have moved it elsewhere.
 REFUNDS_OF_ORDERS: Final = f"""
-SELECT {_REFUND}
+SELECT DISTINCT {_REFUND}
 FROM unnest($1::uuid[], $2::text[]) AS k (customer_id, order_id)
 CROSS JOIN LATERAL (
-    SELECT * FROM refunds WHERE customer_id = k.customer_id AND order_id = k.order_id OFFSET 0
+    SELECT refund_id FROM refunds WHERE customer_id = k.customer_id AND order_id = k.order_id OFFSET 0
+) n
+CROSS JOIN LATERAL (
+    SELECT * FROM refunds WHERE customer_id = k.customer_id AND refund_id = n.refund_id OFFSET 0
 ) r
 """  # noqa: S608 - built from constants
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from service.core.events.model import (
@@ -129,14 +129,22 @@ class RefundState(NamedTuple):
 
 
 class Ledger:
-    """Orders and refunds of one customer: all of them (`is_complete`), or those that a batch touches."""
+    """Orders and refunds of one customer: all of them (`is_complete`), or those that a batch touches.
 
-    __slots__ = ("is_complete", "orders", "refunds")
+    A partial ledger holds every fact of the orders that a batch touches, and every fact of each refund that ever named
+    one of them or that the batch names. Orders it knows only through a refund are not whole.
+    """
 
-    def __init__(self, is_complete: bool = False) -> None:
+    __slots__ = ("_is_loading", "is_complete", "orders", "refunds")
+
+    def __init__(self, is_complete: bool = False, stored: Iterable[Fact] = ()) -> None:
         self.is_complete = is_complete
         self.orders: dict[str, OrderState] = {}
         self.refunds: dict[str, RefundState] = {}
+        self._is_loading = True
+        for fact in stored:
+            self.apply(fact)
+        self._is_loading = False
 
     def apply(self, fact: Fact) -> list[Change]:
         """Folds a fact in; gives what the profile must take out and put in."""
@@ -155,6 +163,8 @@ class Ledger:
         state = RefundState(fact.order_id, fact.minor_units, at, fact.stamp)
         changes = []
         if known is not None:
+            if known.order_id != fact.order_id and not (self.is_complete or self._is_loading):
+                raise LedgerIncomplete  # the refund moves between orders, and one of them may not be whole
             latest = state if fact.stamp > known.stamp else known
             state = latest._replace(at=min(at, known.at))
             changes += self._put(known, -1)
@@ -168,8 +178,6 @@ class Ledger:
             return [(None, entry) if sign > 0 else (entry, None)]
         order = self.orders.get(refund.order_id)
         if order is None:
-            if sign < 0 and not self.is_complete:
-                raise LedgerIncomplete
             order = self.orders[refund.order_id] = OrderState()
         before = order.contribution()
         order.refunded += sign * refund.amount

@@ -213,7 +213,7 @@ class Profile:
         """Mends what the old contribution alone may have held up: the latest order and latest purchases."""
         stays = after is not None and after.at >= before.at
         if not stays and before.at == self.last_order_at:
-            self.last_order_at = self._latest_order(ledger)
+            self.last_order_at = self._latest_order(ledger, shape)
         kept = places_of(after.items, shape) if stays and after is not None else ()
         for place in places_of(before.items, shape):
             if place not in kept and self.bought.get(place) == before.at:
@@ -221,15 +221,16 @@ class Profile:
                     raise LedgerIncomplete
                 self._recall_purchase(place, ledger, shape)
 
-    def _latest_order(self, ledger: Ledger) -> int:
+    def _latest_order(self, ledger: Ledger, shape: Shape) -> int:
         if not self.total_orders:
             return MISSING
+        if ledger.is_complete:
+            return max(entry.at for entry in ledger.contributions() if entry.is_order)
+        # Entries are complete after this horizon only: before it some were trimmed and late ones put in again.
         latest = self.entries.latest_order()
-        if latest != MISSING:
+        if latest > self.evaluated_to - shape.window_max:
             return latest
-        if not ledger.is_complete:
-            raise LedgerIncomplete
-        return max(entry.at for entry in ledger.contributions() if entry.is_order)
+        raise LedgerIncomplete
 
     def _recall_purchase(self, place: int, ledger: Ledger, shape: Shape) -> None:
         found = (
