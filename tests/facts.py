@@ -21,8 +21,8 @@ from service.app.expire import expire
 from service.app.ingest import Record, decode_batch, ingest
 from service.app.outgoing import Outgoing
 from service.bootstrap import Batches
+from service.core.criteria.needs import needs_of
 from service.core.criteria.parse import parse_criteria
-from service.core.criteria.plan import needs_of
 from service.core.events.decode import Rules
 from service.core.events.model import Event
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from uuid import UUID, uuid5
 
 from service.core import identity
+from service.core.criteria.needs import needs_of
 from service.core.criteria.parse import parse_criteria
-from service.core.criteria.plan import needs_of
 from service.core.events.decode import Rejected, Rules, decode
 from service.core.events.model import Event
 from service.core.instants import MISSING

@@ -16,8 +16,8 @@ from msgspec import UNSET, UnsetType
 
 from service.app.exact_json import canonical
 from service.clock import Clock
+from service.core.criteria.needs import needs_of
 from service.core.criteria.parse import parse_criteria
-from service.core.criteria.plan import needs_of
 from service.core.profiles.shape import Shape
 
 ACTIVE: Final = "active"

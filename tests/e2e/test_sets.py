@@ -29,12 +29,13 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.parametrize("name", data_sets())
-@pytest.mark.parametrize("is_one_topic", [True, False], ids=["one topic", "two topics"])
+#: The long set runs once.
+RUNS = [(name, True) for name in data_sets()] + [(name, False) for name in data_sets() if name != "complete_journey_a"]
+
+
+@pytest.mark.parametrize(("name", "is_one_topic"), RUNS)
 def test_set(name: str, is_one_topic: bool, tmp_path: Path) -> None:
     """Memberships are exact on one topic and on two; joined/left are exact on one and fold to the membership on two."""
-    if name == "complete_journey_a" and not is_one_topic:
-        return  # the long one runs once
     folder = data_folder()
     assert folder is not None
     data = DataSet(folder, name)

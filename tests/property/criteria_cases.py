@@ -60,7 +60,7 @@ _scalars = st.one_of(_hold(COMMON), _hold(SCALARS))
 def _instants() -> st.SearchStrategy[int]:
     """Few days, few microseconds around them: equal instants and exact edges are common."""
     shift = _hold((-1, 0, 0, 0, 1))
-    spans = _hold((0, 0, instants.DAY, 2 * instants.DAY, instants.HOUR, 30 * instants.DAY, instants.MINUTE))
+    spans = _hold((0, 0, 0, 0, 0, instants.DAY, 2 * instants.DAY, instants.HOUR, 30 * instants.DAY, instants.MINUTE))
     return st.builds(lambda one, other, micros: EPOCH - one - other + micros, spans, spans, shift)
 
 

@@ -10,16 +10,18 @@ from hypothesis import strategies as st
 from service.adapters.postgres.criteria_sql import verdicts_of
 from service.adapters.postgres.database import Database
 from service.core import instants, money
+from service.core.criteria.fields import LOCATION_PARTS
 from service.core.criteria.parse import parse_criteria
 from service.core.events.model import Event
 from service.core.identity import customer_uuid
 from service.core.profiles.profile import Profile
 from tests.facts import fetch, stored_facts
 from tests.offline import Engine, catalogue_of
-from tests.property.criteria_cases import CUSTOMERS, as_of_instants, criteria, event_lists, line_of
+from tests.property.criteria_cases import CUSTOMERS, KEYS, PLACES, as_of_instants, criteria, event_lists, line_of
 
 LATER = instants.parse("2030-01-01T00:00:00Z")
 DATES = {"registration_date": "registered_at", "last_order_date": "last_order_at", "last_login": "last_login_at"}
+ATTRIBUTES = {"customer_type": ("individual", "business"), "email_subscribed": (True, False)}
 UNCHECKED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
@@ -50,10 +52,12 @@ def columnar(several: list[dict], events: list[Event], as_of: int) -> tuple[dict
 
 
 def portrait(profile: Profile) -> dict[str, Any]:
-    """Criteria that hold for exactly this profile's figures."""
+    """Criteria that hold for exactly this profile's figures and attributes."""
+    spent = money.to_text(profile.total_spent)
     parts: list[dict[str, Any]] = [
-        {"total_orders": {"operator": "eq", "value": profile.total_orders}},
-        {"total_spent": {"operator": "eq", "value": money.to_text(profile.total_spent)}},
+        {"total_orders": {"operator": "between", "min_value": profile.total_orders, "max_value": profile.total_orders}},
+        *({"total_spent": {"operator": operator, "value": spent}} for operator in ("eq", "gte", "lte")),
+        {"not": {"any": [{"total_spent": {"operator": operator, "value": spent}} for operator in ("gt", "lt")]}},
     ]
     for criterion, column in DATES.items():
         at = getattr(profile, column)
@@ -62,6 +66,18 @@ def portrait(profile: Profile) -> dict[str, Any]:
         else:
             day = instants.to_text(at)
             parts.append({criterion: {"operator": "between", "start_date": day, "end_date": day}})
+    for key in KEYS:
+        value = profile.attribute(f"traits.{key}")
+        test = {"operator": "exists", "value": False} if value is None else {"operator": "eq", "value": value}
+        parts.append({"traits": {key: test}})
+    for field in ("customer_type", "email_subscribed"):
+        value = profile.attribute(field)
+        either = [{field: one} for one in ATTRIBUTES[field]]
+        parts.append({"not": {"any": either}} if value is None else {field: value})
+    for plural, field in LOCATION_PARTS.items():
+        value = profile.attribute(field)
+        part = {"location": {plural: list(PLACES) if value is None else [value]}}
+        parts.append({"not": part} if value is None else part)
     return {"all": parts}
 
 
