@@ -43,6 +43,7 @@ FLEETING: Final[Criteria] = {"last_login": {"operator": "within_last", "minutes"
 class _Change(msgspec.Struct):
     reason: str
     effective_at: datetime
+    recorded_at: datetime
     cause_event_id: str | None = None
 
 
@@ -52,6 +53,7 @@ class Ledger:
 
     acknowledged: dict[str, float] = field(default_factory=dict)
     received: dict[str, float] = field(default_factory=dict)
+    recorded: dict[str, float] = field(default_factory=dict)
     timers: list[tuple[float, float]] = field(default_factory=list)  # due, received
     changes: int = 0
 
@@ -61,16 +63,26 @@ class Ledger:
         self.changes += 1
         if change.cause_event_id is not None:
             self.received.setdefault(change.cause_event_id, at)
+            self.recorded.setdefault(change.cause_event_id, change.recorded_at.timestamp())
         elif change.reason == "time":
             self.timers.append((change.effective_at.timestamp(), at))
 
-    def event_latencies(self, since: float) -> list[float]:
+    def event_latencies(self, since: float, ends: dict[str, float] | None = None) -> list[float]:
         """Milliseconds of the events that caused a change and were acknowledged after `since`."""
         acknowledged = self.acknowledged
         return [
             (at - acknowledged[event_id]) * 1e3
-            for event_id, at in self.received.items()
+            for event_id, at in (self.received if ends is None else ends).items()
             if event_id in acknowledged and acknowledged[event_id] >= since
+        ]
+
+    def stages(self, since: float) -> tuple[list[float], list[float]]:
+        """The same in two parts: until the worker began the event's batch, and from there to the receipt."""
+        until = self.event_latencies(since, self.recorded)
+        return until, [
+            (self.received[event_id] - at) * 1e3
+            for event_id, at in self.recorded.items()
+            if self.acknowledged.get(event_id, 0) >= since
         ]
 
     def timer_latencies(self, since: float, until: float) -> list[float]:
@@ -116,9 +128,11 @@ async def measure(servers: Servers, load: Load, logs: Path, *, partitions: int =
         used = {name: round(seconds - before[name], 2) for name, seconds in used.items()}
         memory = machine.memory(pids, backs)
         roles.check()
-        idle, said = await command(run, "wait-idle", "--timeout", "30")
+        await _applied(run)
+        letters = await _dead_letters(run)
     await run.drop()
     since = started + DROPPED_SECONDS
+    waiting, working = ledger.stages(since)
     return {
         "job": f"{load.flavour}, {load.segments} segments, {load.rate} events/s, {load.customers:,} customers",
         "seconds": ended - started,
@@ -126,11 +140,13 @@ async def measure(servers: Servers, load: Load, logs: Path, *, partitions: int =
         "rate_reached": len(ledger.acknowledged) / (ended - started),
         "changes_per_event": ledger.changes / max(1, len(ledger.acknowledged)),
         "event_ms": summary(ledger.event_latencies(since)),
+        "until_batch_ms": summary(waiting),
+        "from_batch_ms": summary(working),
         "timer_ms": summary(ledger.timer_latencies(since, ended)),
         "cpu_seconds": used,
         "memory_mb": memory,
         "load": machine.load(),
-        "problems": [f"wait-idle: {said.strip()[-300:]}"] if idle else [],
+        "problems": [f"{letters} dead letters"] if letters else [],
     }
 
 
@@ -162,6 +178,11 @@ async def _applied(run: Run) -> None:
         ends = sum((await reader.ends()).values())
         while await connection.fetchval("SELECT sum(next_offset) FROM input_frontier") < ends:  # noqa: ASYNC110 - another process
             await asyncio.sleep(TICK_SECONDS * 20)
+
+
+async def _dead_letters(run: Run) -> int:
+    async with run.database() as database, database.session() as connection:
+        return int(await connection.fetchval("SELECT count(*) FROM dead_letters"))
 
 
 def _recent(shop: Shop) -> Iterable[Message]:

@@ -136,7 +136,9 @@ def latency_line(one: dict[str, Any]) -> str:
         return " / ".join(f"{key} {value:.0f}" for key, value in found.items()) or "none"
 
     return (
-        f"{one['job']} ({one['rate_reached']:.0f}/s reached): event {figures('event_ms')}; timer {figures('timer_ms')};"
+        f"{one['job']} ({one['rate_reached']:.0f}/s reached): event {figures('event_ms')}"
+        f" (until its batch began {figures('until_batch_ms')}; from there {figures('from_batch_ms')});"
+        f" timer {figures('timer_ms')};"
         f" worker {one['memory_mb']['worker']:.0f} MB; load {one['load']};"
         f" {'; '.join(one['problems']) or 'checks passed'}"
     )

@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -73,7 +74,7 @@ class Run:
         """The run's own database."""
         return str(urlunsplit(urlsplit(self.servers.database_url)._replace(path=f"/{self.name}")))
 
-    @property
+    @cached_property
     def settings(self) -> Settings:
         """What the roles are started with."""
         return load_settings(

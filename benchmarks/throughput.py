@@ -107,10 +107,10 @@ class Watch:
 async def publish(run: Run, messages: Iterable[Message]) -> int:
     """Sends everything to the orders topic, in order (between topics Kafka keeps none); gives how many."""
     async with _producer(run) as producer:
-        publisher = BatchPublisher(producer)
+        publisher, topic = BatchPublisher(producer), run.settings.orders_topic
         count = 0
         for one in messages:
-            await publisher.add(run.settings.orders_topic, one.key, one.value, HEADERS)
+            await publisher.add(topic, one.key, one.value, HEADERS)
             count += 1
             if count % A_FLUSH == 0:
                 await publisher.flush()

@@ -6,7 +6,9 @@ import asyncio
 import gc
 import random
 import time
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -85,7 +87,10 @@ class Applier:
             return
         record = records[0]
         place = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-        log.error("record cannot be applied", **place, error=type(error).__name__, exc_info=error)
+        # Where, but not what: a database's message may quote the row, and a row holds personal data.
+        frames = traceback.extract_tb(error.__traceback__)[-3:]
+        where = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]
+        log.error("record cannot be applied", **place, error=type(error).__name__, where=where)
         why = Rejected("not_applicable", f"The event could not be applied ({type(error).__name__}).")
         decoded = decode_batch([record], self._runtime.rules, self._runtime.clock())
         await self._commit_letter(decoded._replace(events={}, letters=[dead_letter(record, why)]))

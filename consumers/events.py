@@ -44,6 +44,7 @@ FETCH_BYTES_MAX: Final = 52_428_800
 PARTITION_BYTES_MAX: Final = 8_388_608
 BATCH_WAIT_MS: Final = 20
 IDLE_SECONDS: Final = 0.2
+PAUSE_SECONDS_MAX: Final = 5.0
 
 
 class Progress:
@@ -93,7 +94,41 @@ class EventConsumer:
         self._runtime = runtime
         self._applier = Applier(runtime)
         self._progress = Progress()
-        settings = runtime.settings
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consumes until `stop` is set; the batch in flight is finished. A broker that is away is waited for."""
+        # A batch makes many objects and few cycles: the collector's walks cost a tenth of it. The applier collects.
+        gc.disable()
+        if not await self._start(stop):
+            return
+        self._watch_getmany()
+        following = asyncio.create_task(self._follow_position())
+        try:
+            await stop.wait()
+        finally:
+            following.cancel()
+            await self._broker.stop()
+
+    async def _start(self, stop: asyncio.Event) -> bool:
+        """False where `stop` came first."""
+        pause = IDLE_SECONDS
+        while not stop.is_set():
+            self._subscribe()
+            try:
+                await self._broker.start()
+            except (KafkaError, OSError) as error:
+                log.warning("broker does not answer", error=type(error).__name__, seconds=pause)
+                with contextlib.suppress(Exception):
+                    await self._broker.stop()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), pause)
+                pause = min(pause * 2, PAUSE_SECONDS_MAX)
+            else:
+                return True
+        return False
+
+    def _subscribe(self) -> None:
+        settings = self._runtime.settings
         self._broker = make_broker(settings)
         self._subscriber = self._broker.subscriber(
             *settings.input_topics,
@@ -118,19 +153,6 @@ class EventConsumer:
             max_partition_fetch_bytes=PARTITION_BYTES_MAX,
         )
         self._subscriber(self._handle)
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Consumes until `stop` is set; the batch in flight is finished."""
-        # A batch makes many objects and few cycles: the collector's walks cost a tenth of it. The applier collects.
-        gc.disable()
-        await self._broker.start()
-        self._watch_getmany()
-        following = asyncio.create_task(self._follow_position())
-        try:
-            await stop.wait()
-        finally:
-            following.cancel()
-            await self._broker.stop()
 
     async def _parse(self, records: tuple[ConsumerRecord[Any, Any], ...]) -> KafkaAckableMessage:
         first = records[0]

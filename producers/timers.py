@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 
 from producers.backfills import Backfills
 from service.adapters.kafka.offsets import OffsetReader, Offsets
-from service.adapters.postgres import frontier
+from service.adapters.postgres import counters, frontier
 from service.app.expire import expire
 from service.bootstrap import Runtime
 
@@ -37,7 +37,6 @@ class Timers:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._is_fixed = runtime.settings.fixed_clock is not None
-        self.overtaken = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until `stop`; any fault of the outside is waited out."""
@@ -83,7 +82,8 @@ class Timers:
             if await self._has_passed(ends):
                 return True
             if time.monotonic() > held_until:
-                self.overtaken += 1
+                async with self._runtime.database.session() as connection:
+                    await counters.count(connection, counters.TIMERS_OVERTOOK)
                 log.error(
                     "timers fire ahead of unread input", held_seconds=self._runtime.settings.timer_hold_seconds_max
                 )

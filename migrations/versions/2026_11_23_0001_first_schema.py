@@ -40,6 +40,12 @@ def upgrade() -> None:
     )
     op.execute("INSERT INTO catalogue DEFAULT VALUES")
     op.create_table(
+        "counters",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("counters_pkey")),
+    )
+    op.create_table(
         "customer_facts",
         sa.Column("customer_id", sa.Uuid(), nullable=False),
         sa.Column("event_id", sa.Text(collation="C"), nullable=False),
@@ -255,5 +261,6 @@ def downgrade() -> None:
     )
     op.drop_table("customer_segment_memberships")
     op.drop_table("customer_facts")
+    op.drop_table("counters")
     op.drop_table("catalogue")
     op.drop_table("activities")

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from service.adapters.kafka.offsets import OffsetReader
+from service.adapters.postgres import counters
 from service.adapters.postgres.database import Database
 from service.clock import Clock
 from service.settings import Settings
@@ -19,9 +20,10 @@ SEGMENTS: Final = """
 SELECT id, segment_name, customer_count, version, backfill_state, backfill_done, backfill_total, status
 FROM customer_segments WHERE NOT is_deleted OR backfill_state = 'running' ORDER BY created_at, id
 """
+ROLE_NAMES: Final = tuple(f"segments-{role}" for role in ("serve", "consume", "relay", "timers", "dispatch"))
 ROLES: Final = """
 SELECT replace(application_name, 'segments-', ''), count(DISTINCT client_port) FROM pg_stat_activity
-WHERE application_name LIKE 'segments-%' AND datname = current_database()
+WHERE application_name = ANY($1::text[]) AND datname = current_database()
 GROUP BY 1 ORDER BY 1
 """
 
@@ -35,6 +37,7 @@ class Status:
     hanging: int
     dead_letters: dict[str, int]
     due_timers: int
+    timers_overtook: int
     segments: list[dict[str, Any]]
     roles: dict[str, dict[str, int]]
 
@@ -75,13 +78,14 @@ async def look(settings: Settings, database: Database, reader: OffsetReader, clo
     async with database.session() as connection:
         segments = [_segment(row) for row in await connection.fetch(SEGMENTS)]
         due = await connection.fetchval(DUE, limit)
+        overtook = await connection.fetchval(counters.VALUE, counters.TIMERS_OVERTOOK) or 0
         rows, records, oldest = await connection.fetchrow(OUTBOX)
         letters = {row[0]: row[1] for row in await connection.fetch(DEAD_LETTERS)}
-        roles = {row[0]: {"connections": row[1]} for row in await connection.fetch(ROLES)}
+        roles = {row[0]: {"connections": row[1]} for row in await connection.fetch(ROLES, list(ROLE_NAMES))}
     # Last: rows leave the outbox before everybody can read what they became.
     hanging = await reader.hanging(settings.membership_topic, settings.dead_letter_topic)
     outbox = {"pending": rows, "records": int(records), "oldest_seconds": round(float(oldest), 3)}
-    return Status(lag, outbox, hanging, letters, due, segments, roles)
+    return Status(lag, outbox, hanging, letters, due, overtook, segments, roles)
 
 
 def _segment(row: Any) -> dict[str, Any]:

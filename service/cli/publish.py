@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from service.adapters.kafka.options import MESSAGE_BYTES_MAX, connection_options
 from service.adapters.kafka.publisher import BatchPublisher
 from service.bootstrap import DEFAULT_DATA_DIR
-from service.cli.run import DataDir, command_settings, fail, run
+from service.cli.run import CommandError, DataDir, command_settings, fail, run
 from service.settings import Settings
 
 LINES_A_FLUSH: Final = 2_000
@@ -49,7 +49,7 @@ def publish(
     """Publish CloudEvents in structured JSON, keyed by customer, in file order."""
     for name in files:
         if name != "-" and not Path(name).is_file():
-            fail(f"{name}: there is no such file.")
+            fail(f"{name}: is not a file that can be read.")
     run(_publish(command_settings(data_dir), files, topic, rate))
 
 
@@ -112,10 +112,14 @@ def _address(line: bytes) -> tuple[str, bytes | None]:
 def _lines(files: list[str]) -> Iterator[bytes]:
     for name in files:
         with _open(name) as file:
-            for line in file:
-                stripped = line.rstrip(b"\r\n")
-                if stripped:
-                    yield stripped
+            try:
+                for line in file:
+                    stripped = line.rstrip(b"\r\n")
+                    if stripped:
+                        yield stripped
+            except (gzip.BadGzipFile, EOFError) as error:
+                msg = f"{name}: is not a whole gzip file ({error}); what came before was published."
+                raise CommandError(msg) from None
 
 
 def _open(name: str) -> IO[bytes]:

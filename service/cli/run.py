@@ -25,7 +25,8 @@ from service.stack.errors import StackError
 DataDir = Annotated[Path, typer.Option("--data-dir", help="Folder of a stack started with `segments up`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
-console = Console()
+#: Into a file or pipe lines are as long as they need to be.
+console = Console(width=None if sys.stdout.isatty() else 240)
 
 
 class CommandError(Exception):

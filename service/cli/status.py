@@ -102,6 +102,8 @@ def _print(answer: dict[str, Any]) -> None:
     outbox = answer["outbox"]
     console.print(f"outbox: {outbox['pending']} rows, oldest {outbox['oldest_seconds']} s")
     console.print(f"due timers: {answer['due_timers']}")
+    if answer["timers_overtook"]:
+        console.print(f"[red]timers fired ahead of unread input: {answer['timers_overtook']} times[/red]")
     letters = ", ".join(f"{reason} {count}" for reason, count in answer["dead_letters"].items())
     console.print(f"dead letters: {letters or 'none'}")
     console.print(f"roles: {', '.join(answer['roles']) or 'none'}")

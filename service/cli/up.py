@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import socket
 import sys
 import urllib.error
 import urllib.request
@@ -18,7 +19,7 @@ from service.adapters.kafka.topics import create_topics
 from service.app.tokens import Permission, TokenRules
 from service.bootstrap import DEFAULT_DATA_DIR, SECRET_FILE, shared_settings
 from service.cli.demo import require_demo, start_demo
-from service.cli.run import expected_errors
+from service.cli.run import CommandError, expected_errors
 from service.cli.schema import migrate_schema
 from service.logs import configure_logs
 from service.settings import Settings, load_settings
@@ -31,6 +32,7 @@ ADMIN_DAYS: Final = 366
 DEMO_SECONDS_MAX: Final = 3
 WORKERS_MAX: Final = 64
 STACK_FILE: Final = "stack.json"
+HOST: Final = "127.0.0.1"
 SEGMENTS_PATH: Final = "/api/customer-segments"
 
 
@@ -51,7 +53,7 @@ def _up(port: int, data_dir: Path, demo: bool, workers: int) -> None:
         require_demo(settings)
     configure_logs("console" if sys.stderr.isatty() else settings.log_format, "WARNING", "up")
     stop = stop_on_signals()
-    (data_dir / STACK_FILE).unlink(missing_ok=True)
+    _check_port(port)
     typer.echo("starting the servers (the first start downloads them) ...")
     servers = start_servers(settings, data_dir)
     settings = settings.model_copy(
@@ -61,7 +63,7 @@ def _up(port: int, data_dir: Path, demo: bool, workers: int) -> None:
             "jwt_secret": settings.jwt_secret or SecretStr(_stack_secret(data_dir)),
         }
     )
-    stack = _Stack(settings, servers, data_dir, f"http://127.0.0.1:{port}")
+    stack = _Stack(settings, servers, data_dir, f"http://{HOST}:{port}")
     with Supervisor(stack.roles(port, workers), servers, stack.report) as supervisor:
         asyncio.run(_prepare(settings))
         supervisor.start()
@@ -73,7 +75,17 @@ def _up(port: int, data_dir: Path, demo: bool, workers: int) -> None:
         if thread:
             thread.join(DEMO_SECONDS_MAX)
         typer.echo("stopping ...")
-    (data_dir / STACK_FILE).unlink(missing_ok=True)
+
+
+def _check_port(port: int) -> None:
+    """Refuses a port that is taken: another program's answers must not pass for ours."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            msg = f"--port {port}: cannot be had ({error.strerror}); name another one."
+            raise CommandError(msg) from None
 
 
 async def _prepare(settings: Settings) -> None:

@@ -93,7 +93,7 @@ async def by_facts(connection: Any, several: list[dict], moments: list[int]) -> 
     }
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=UNCHECKED)
+@settings(max_examples=120, deadline=None, suppress_health_check=UNCHECKED)
 @given(
     events=event_lists(),
     several=st.lists(criteria, min_size=8, max_size=12),

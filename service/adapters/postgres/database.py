@@ -66,7 +66,8 @@ class Database:
             parsed.set(drivername="postgresql+asyncpg"),
             pool_size=pool_size,
             max_overflow=0,
-            pool_pre_ping=False,
+            # A request must not pay for a server that was restarted; a batch is tried again anyway.
+            pool_pre_ping=not is_hot,
             connect_args={"server_settings": settings, "timeout": CONNECT_SECONDS_MAX},
         )
         return cls(engine)

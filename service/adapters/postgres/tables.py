@@ -253,3 +253,10 @@ input_frontier = Table(
     _column("next_offset", BigInteger),
     postgresql_with={"fillfactor": "50"},
 )
+
+counters = Table(
+    "counters",
+    metadata,
+    _column("name", Text, primary_key=True),
+    _column("value", BigInteger),
+)

@@ -19,7 +19,7 @@ _LOCATION, _EXACT = "l", "d"
 
 
 class StateCorrupt(Exception):
-    """The stored state of a profile does not match its checksum; `segments rebuild` makes it anew from the facts."""
+    """The stored state of a profile does not match its checksum; it must be made anew from the facts."""
 
 
 class _State(Struct, array_like=True):
@@ -77,7 +77,7 @@ def decode_state(stored: bytes, profile: Profile) -> None:
         StateCorrupt: the checksum does not match.
     """
     if not is_intact(stored):
-        msg = f"The stored state of customer {profile.customer_id} is corrupt; run `segments rebuild`."
+        msg = f"The stored state of customer {profile.customer_id} is corrupt; it must be made anew from the facts."
         raise StateCorrupt(msg)
     state = _decoder.decode(memoryview(stored)[_CRC_BYTES:])
     profile.external_id = state.external_id

@@ -1,0 +1,19 @@
+"""Things that should not happen, counted where every process and `status` can see them."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+#: Timers waited TIMER_HOLD_SECONDS_MAX for input to be applied, then fired ahead of it.
+TIMERS_OVERTOOK: Final = "timers_overtook"
+
+VALUE: Final = "SELECT value FROM counters WHERE name = $1"
+COUNT: Final = """
+INSERT INTO counters AS c (name, value) VALUES ($1, 1)
+ON CONFLICT (name) DO UPDATE SET value = c.value + 1
+"""
+
+
+async def count(connection: Any, name: str) -> None:
+    """One more."""
+    await connection.execute(COUNT, name)
