@@ -64,9 +64,10 @@ async def profile(
     profiler = cProfile.Profile()
     gc.collect()
     gc.freeze()  # the records lie in Kafka as a rule, not in this process
+    gc.disable()  # as consumers.events does; the applier collects
     settings = run.settings.model_copy(update={"outbox_rows_max": 10**9})  # no relay takes them away
     async with open_runtime(settings, "profile") as runtime:
-        applier = Applier(runtime)
+        applier = Applier(runtime, asyncio.Event())
         async with runtime.database.session() as connection:
             backend = await connection.fetchval("SELECT pg_backend_pid()")
         watch, steps = _Watch(runtime, psutil.Process(backend)), Steps(backend)

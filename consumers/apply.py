@@ -28,15 +28,24 @@ OUTBOX_PAUSE_SECONDS: Final = 0.2
 BATCHES_A_COLLECTION: Final = 100
 
 
+class Abandoned(Exception):
+    """The role stops while a batch waits for the outside; nothing of it is applied, and it comes again."""
+
+
 class Applier:
     """Applies batches one after another; the database alone says what was applied before."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, stop: asyncio.Event) -> None:
         self._runtime = runtime
+        self._stop = stop
         self._batches = 0
 
     async def apply(self, records: Sequence[Record]) -> None:
-        """Returns when every record is applied, known or a dead letter; waits as long as that takes."""
+        """Returns when every record is applied, known or a dead letter; waits as long as that takes.
+
+        Raises:
+            Abandoned: the role stops before the outside answers.
+        """
         await self._wait_for_outbox()
         pause = PAUSE_SECONDS_MIN
         while True:
@@ -47,7 +56,7 @@ class Applier:
                     await self._isolate(records, error)
                     return
                 log.warning("batch will be tried again", error=type(error).__name__, seconds=round(pause, 2))
-                await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads retries, no secret
+                await self._pause(pause * random.uniform(0.8, 1.2))  # noqa: S311 - spreads retries, no secret
                 pause = min(pause * 2, PAUSE_SECONDS_MAX)
             else:
                 return
@@ -103,7 +112,7 @@ class Applier:
             except Exception as error:
                 if verdict_of(error) is not Verdict.RETRY:
                     raise
-                await asyncio.sleep(pause)
+                await self._pause(pause)
                 pause = min(pause * 2, PAUSE_SECONDS_MAX)
             else:
                 return
@@ -122,4 +131,11 @@ class Applier:
             if rows < limit:
                 return
             log.warning("outbox is full; waiting for the relay", rows=rows)
-            await asyncio.sleep(OUTBOX_PAUSE_SECONDS)
+            await self._pause(OUTBOX_PAUSE_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stop.wait(), seconds)
+        except TimeoutError:
+            return
+        raise Abandoned

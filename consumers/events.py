@@ -23,7 +23,7 @@ from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.kafka.message import KafkaAckableMessage
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
-from consumers.apply import Applier
+from consumers.apply import Abandoned, Applier
 from consumers.failures import TRANSIENT
 from service.adapters.kafka.options import connection_options
 from service.app.ingest import Record
@@ -92,13 +92,14 @@ class EventConsumer:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._applier = Applier(runtime)
         self._progress = Progress()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consumes until `stop` is set; the batch in flight is finished. A broker that is away is waited for."""
         # A batch makes many objects and few cycles: the collector's walks cost a tenth of it. The applier collects.
         gc.disable()
+        self._stop = stop
+        self._applier = Applier(self._runtime, stop)
         if not await self._start(stop):
             return
         self._watch_getmany()
@@ -191,6 +192,8 @@ class EventConsumer:
         consumer.getmany = watched
 
     async def _handle(self, body: Any, message: KafkaMessage) -> None:
+        if self._stop.is_set():
+            return  # not applied and not committed: an abandoned batch before it must not be passed over
         progress = self._progress
         progress.idle.clear()
         try:
@@ -212,6 +215,8 @@ class EventConsumer:
             progress.applied.update(ends)
             await self._commit_offsets(ends)
             message.committed = True  # type: ignore[assignment]
+        except Abandoned:
+            log.info("batch abandoned: the role stops while the outside is away")
         finally:
             progress.idle.set()
 

@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 
+from sqlalchemy import event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from service.settings import SettingsError
@@ -66,10 +67,9 @@ class Database:
             parsed.set(drivername="postgresql+asyncpg"),
             pool_size=pool_size,
             max_overflow=0,
-            # A request must not pay for a server that was restarted; a batch is tried again anyway.
-            pool_pre_ping=not is_hot,
             connect_args={"server_settings": settings, "timeout": CONNECT_SECONDS_MAX},
         )
+        event.listen(engine.sync_engine, "checkout", _refuse_closed)
         return cls(engine)
 
     @asynccontextmanager
@@ -104,3 +104,9 @@ class Database:
     async def close(self) -> None:
         """Closes the pool."""
         await self.engine.dispose()
+
+
+def _refuse_closed(connection: Any, record: Any, proxy: Any) -> None:
+    """Makes the pool replace a dead connection; batches use the driver's own, so it would not learn of it."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError
