@@ -43,6 +43,9 @@ POLL_MS_MAX: Final = 24 * 3_600_000
 FETCH_BYTES_MAX: Final = 52_428_800
 PARTITION_BYTES_MAX: Final = 8_388_608
 BATCH_WAIT_MS: Final = 20
+#: The client has one fetch under way to a broker; one that asks for idle partitions only would hold up the others for
+#: as long as the broker may wait for data (500 ms by default).
+FETCH_WAIT_MS: Final = 20
 IDLE_SECONDS: Final = 0.2
 PAUSE_SECONDS_MAX: Final = 5.0
 
@@ -97,6 +100,8 @@ class EventConsumer:
     async def run(self, stop: asyncio.Event) -> None:
         """Consumes until `stop` is set; the batch in flight is finished. A broker that is away is waited for."""
         # A batch makes many objects and few cycles: the collector's walks cost a tenth of it. The applier collects.
+        gc.collect()
+        gc.freeze()
         gc.disable()
         self._stop = stop
         self._applier = Applier(self._runtime, stop)
@@ -150,6 +155,7 @@ class EventConsumer:
             heartbeat_interval_ms=HEARTBEAT_MS,
             rebalance_timeout_ms=REBALANCE_MS,
             max_poll_interval_ms=POLL_MS_MAX,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
             fetch_max_bytes=FETCH_BYTES_MAX,
             max_partition_fetch_bytes=PARTITION_BYTES_MAX,
         )

@@ -31,6 +31,8 @@ READY_SECONDS_MAX: Final = 60
 ADMIN_DAYS: Final = 366
 DEMO_SECONDS_MAX: Final = 3
 WORKERS_MAX: Final = 64
+#: One worker leaves a core idle while it waits for the database; two keep two cores busy.
+WORKERS: Final = 2
 STACK_FILE: Final = "stack.json"
 HOST: Final = "127.0.0.1"
 SEGMENTS_PATH: Final = "/api/customer-segments"
@@ -40,7 +42,7 @@ def up(
     port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of the HTTP API.")] = 8000,
     data_dir: Annotated[Path, typer.Option(help="Where servers, logs and stack.json live.")] = DEFAULT_DATA_DIR,
     demo: Annotated[bool, typer.Option("--demo", help="Stream a year of grocery baskets through it.")] = False,
-    workers: Annotated[int, typer.Option(min=1, max=WORKERS_MAX, help="How many consume processes.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=WORKERS_MAX, help="How many consume processes.")] = WORKERS,
 ) -> None:
     """Bring up the whole product: Kafka and PostgreSQL where none are named, schema, topics, all roles."""
     with expected_errors():

@@ -73,7 +73,7 @@ class TestTimeOrderedInput:
         again = list(ordered)
         chance = random.Random(seed)
         for event in chance.choices(ordered, k=len(ordered)):
-            again.insert(chance.randint(ordered.index(event) + 1, len(again)), event)
+            again.insert(chance.randint(again.index(event) + 1, len(again)), event)
 
         feed(once, ordered, sizes)
         feed(twice, again, sizes)
