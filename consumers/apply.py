@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from asyncpg import UniqueViolationError
 
 from consumers.failures import Verdict, verdict_of
 from service.app.ingest import Decoded, Record, dead_letter, decode_batch, ingest
+from service.app.ports import Offset
 from service.bootstrap import Runtime
 from service.core.events.decode import Rejected
 
@@ -22,8 +24,8 @@ log = structlog.get_logger()
 
 PAUSE_SECONDS_MIN: Final = 0.1
 PAUSE_SECONDS_MAX: Final = 5.0
-#: A batch that fails this often though its faults seem transient is looked into record by record.
-CONFLICTS_MAX: Final = 20
+#: Another worker's row in the way is known when the batch comes again; one that stays in the way is looked into.
+CONFLICTS_MAX: Final = 5
 OUTBOX_PAUSE_SECONDS: Final = 0.2
 BATCHES_A_COLLECTION: Final = 100
 
@@ -48,11 +50,13 @@ class Applier:
         """
         await self._wait_for_outbox()
         pause = PAUSE_SECONDS_MIN
+        conflicts = 0
         while True:
             try:
                 await self._once(records)
             except Exception as error:  # every failure has a verdict
-                if verdict_of(error) is Verdict.ISOLATE:
+                conflicts += isinstance(error, UniqueViolationError)
+                if verdict_of(error) is Verdict.ISOLATE or conflicts > CONFLICTS_MAX:
                     await self._isolate(records, error)
                     return
                 log.warning("batch will be tried again", error=type(error).__name__, seconds=round(pause, 2))
@@ -101,8 +105,8 @@ class Applier:
         where = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames]
         log.error("record cannot be applied", **place, error=type(error).__name__, where=where)
         why = Rejected("not_applicable", f"The event could not be applied ({type(error).__name__}).")
-        decoded = decode_batch([record], self._runtime.rules, self._runtime.clock())
-        await self._commit_letter(decoded._replace(events={}, letters=[dead_letter(record, why)]))
+        place_after = Offset(record.topic, record.partition, record.offset + 1)
+        await self._commit_letter(Decoded({}, {}, [dead_letter(record, why)], [place_after]))
 
     async def _commit_letter(self, decoded: Decoded) -> None:
         pause = PAUSE_SECONDS_MIN

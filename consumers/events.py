@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
 from typing import Any, Final
 
 import structlog
@@ -19,17 +18,14 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from faststream import AckPolicy
-from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.kafka import KafkaMessage
 from faststream.kafka.message import KafkaAckableMessage
-from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from consumers.apply import Abandoned, Applier
-from consumers.failures import TRANSIENT
-from service.adapters.kafka.options import connection_options
+from consumers.connection import make_broker, member_id
 from service.app.ingest import Record
 from service.app.ports import Offset
 from service.bootstrap import Runtime
-from service.settings import Settings
 
 log = structlog.get_logger()
 
@@ -37,7 +33,6 @@ SESSION_MS: Final = 6_000
 HEARTBEAT_MS: Final = 1_000
 REBALANCE_MS: Final = 60_000
 DRAIN_SECONDS_MAX: Final = 40
-GRACEFUL_SECONDS_MAX: Final = 10.0
 #: A batch may wait for a database that is away for as long as that takes.
 POLL_MS_MAX: Final = 24 * 3_600_000
 FETCH_BYTES_MAX: Final = 52_428_800
@@ -56,6 +51,7 @@ class Progress:
     def __init__(self) -> None:
         self.handed: dict[TopicPartition, int] = {}
         self.applied: dict[TopicPartition, int] = {}
+        self.is_moving = False  # between a revocation and the next assignment positions mean nothing
         self.idle = asyncio.Event()
         self.idle.set()
 
@@ -82,11 +78,13 @@ class _Drain(ConsumerRebalanceListener):  # type: ignore[misc]
         self._progress = progress
 
     async def on_partitions_revoked(self, revoked: Any) -> None:
+        self._progress.is_moving = True
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._progress.idle.wait(), DRAIN_SECONDS_MAX)
         self._progress.forget()
 
     async def on_partitions_assigned(self, assigned: Any) -> None:
+        self._progress.is_moving = False
         log.info("partitions assigned", partitions=sorted(f"{one.topic}/{one.partition}" for one in assigned))
 
 
@@ -96,6 +94,7 @@ class EventConsumer:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._progress = Progress()
+        self._crash: Exception | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consumes until `stop` is set; the batch in flight is finished. A broker that is away is waited for."""
@@ -114,6 +113,8 @@ class EventConsumer:
         finally:
             following.cancel()
             await self._broker.stop()
+        if self._crash is not None:
+            raise self._crash
 
     async def _start(self, stop: asyncio.Event) -> bool:
         """False where `stop` came first."""
@@ -142,7 +143,7 @@ class EventConsumer:
             max_records=settings.batch_events_max,
             batch_timeout_ms=BATCH_WAIT_MS,
             group_id=settings.consumer_group,
-            group_instance_id=_member_id(settings),
+            group_instance_id=member_id(settings),
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             ack_policy=AckPolicy.MANUAL,
@@ -191,7 +192,14 @@ class EventConsumer:
         getmany = consumer.getmany
 
         async def watched(*partitions: TopicPartition, **options: Any) -> Any:
-            batches = await getmany(*partitions, **options)
+            try:
+                batches = await getmany(*partitions, **options)
+            except Exception:
+                # Positions may have moved past records that were never handed out: back to where we know.
+                for place, offset in self._progress.handed.items():
+                    if place in consumer.assignment():
+                        consumer.seek(place, offset)
+                raise
             self._progress.hand(batches)
             return batches
 
@@ -223,6 +231,10 @@ class EventConsumer:
             message.committed = True  # type: ignore[assignment]
         except Abandoned:
             log.info("batch abandoned: the role stops while the outside is away")
+        except Exception as error:
+            # Nothing may be committed past this batch: the role ends, is started again, and reads it anew.
+            self._crash = error
+            self._stop.set()
         finally:
             progress.idle.set()
 
@@ -241,7 +253,7 @@ class EventConsumer:
             await asyncio.sleep(IDLE_SECONDS)
             try:
                 await self._settle()
-            except (KafkaError, *TRANSIENT) as error:
+            except Exception as error:  # the next look tries again; without it markers would hold timers up
                 log.debug("frontier not advanced", error=type(error).__name__)
 
     async def _settle(self) -> None:
@@ -249,6 +261,8 @@ class EventConsumer:
         for place in self._consumer.assignment():
             position = await self._consumer.position(place)
             # No await between here and the end of the test: nothing can be handed out in between.
+            if self._progress.is_moving:
+                return
             if self._progress.is_settled(place) and position > self._progress.applied.get(place, -1):
                 ahead[place] = position
         if not ahead:
@@ -261,38 +275,3 @@ class EventConsumer:
             if self._progress.is_settled(place):
                 self._progress.handed[place] = self._progress.applied[place] = offset
         await self._commit_offsets(ahead)
-
-
-def _member_id(settings: Settings) -> str | None:
-    """A static id for each worker slot: a worker that is started again gets its partitions back at once."""
-    slot = os.environ.get("SEGMENTS_WORKER")
-    return f"{settings.consumer_group}-{slot}" if slot else None
-
-
-def make_broker(settings: Settings) -> KafkaBroker:
-    """FastStream's broker with this service's connection settings; creates no topics."""
-    options = connection_options(settings)
-    return KafkaBroker(
-        options["bootstrap_servers"].split(","),
-        security=_security(options),
-        allow_auto_create_topics=False,
-        graceful_timeout=GRACEFUL_SECONDS_MAX,
-        logger=None,
-    )
-
-
-def _security(options: dict[str, Any]) -> BaseSecurity | None:
-    context = options.get("ssl_context")
-    if "sasl_mechanism" not in options:
-        return BaseSecurity(ssl_context=context) if context else None
-    kinds: dict[str, type[SASLPlaintext | SASLScram256 | SASLScram512]] = {
-        "PLAIN": SASLPlaintext,
-        "SCRAM-SHA-256": SASLScram256,
-        "SCRAM-SHA-512": SASLScram512,
-    }
-    return kinds[options["sasl_mechanism"]](
-        options["sasl_plain_username"],
-        options["sasl_plain_password"],
-        ssl_context=context,
-        use_ssl=context is not None,
-    )

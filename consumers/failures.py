@@ -42,9 +42,16 @@ TRANSIENT: Final = (
 )
 
 
+#: The database refuses these values, whoever sends them again.
+VALUES: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
+
+
 def verdict_of(error: Exception) -> Verdict:
-    """Transient faults never lose a record; anything else is looked into record by record."""
-    if isinstance(error, DBAPIError) and error.orig is not None and error.orig.__cause__ is not None:
-        cause = error.orig.__cause__
-        return Verdict.RETRY if isinstance(cause, TRANSIENT) else Verdict.ISOLATE
-    return Verdict.RETRY if isinstance(error, TRANSIENT) else Verdict.ISOLATE
+    """Transient faults never lose a record; faults of the database's own are somebody's to mend, not a record's."""
+    cause: BaseException | None = error
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        cause = error.orig.__cause__ or error.orig
+    if isinstance(cause, TRANSIENT):
+        return Verdict.RETRY
+    is_servers = isinstance(cause, asyncpg.PostgresError | DBAPIError) and not isinstance(cause, VALUES)
+    return Verdict.RETRY if is_servers else Verdict.ISOLATE

@@ -10,9 +10,12 @@ from uuid import UUID
 
 import structlog
 
+from producers.faults import set_aside
 from service.adapters.postgres import backfills
-from service.app.backfill import backfill_slice
+from service.app.backfill import CUSTOMERS_MAX, backfill_slice
+from service.app.set_aside import SetAside, WalkFailed
 from service.bootstrap import Runtime
+from service.logs import detail_of
 
 log = structlog.get_logger()
 
@@ -26,6 +29,7 @@ class Backfills:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._aside = SetAside(CUSTOMERS_MAX)
         self._target = 0
         self._after = FIRST
 
@@ -36,14 +40,25 @@ class Backfills:
             try:
                 is_busy = await self._slice()
                 pause = LOOK_SECONDS
+            except WalkFailed as failed:
+                is_busy = True
+                self._after = FIRST
+                await self._note(failed)
             except Exception as error:  # a slice that failed changed nothing
                 is_busy = False
                 self._after = FIRST
                 pause = min(pause * 2, PAUSE_SECONDS_MAX)
-                log.warning("backfill starts over", error=type(error).__name__, detail=str(error)[:200])
+                log.warning("backfill starts over", error=type(error).__name__, detail=detail_of(error))
             if not is_busy:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), pause)
+
+    async def _note(self, failed: WalkFailed) -> None:
+        try:
+            await set_aside(self._runtime, self._aside, failed)
+        except Exception as error:  # it passes by itself
+            log.warning("backfill starts over", error=type(error).__name__)
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _slice(self) -> bool:
         runtime = self._runtime
@@ -58,7 +73,12 @@ class Backfills:
                 self._target, self._after = target, FIRST
             recorded_at = time.time_ns() // 1_000
             done = await backfill_slice(
-                store, introduced=target, after=self._after, now=runtime.clock(), recorded_at=recorded_at
+                store,
+                introduced=target,
+                after=self._after,
+                now=runtime.clock(),
+                recorded_at=recorded_at,
+                aside=self._aside,
             )
             if done.customers:
                 await backfills.advance(connection, target, done.customers)

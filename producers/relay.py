@@ -21,6 +21,7 @@ from service.adapters.kafka.topics import marker_topic
 from service.adapters.postgres import outbox
 from service.app.outgoing import decode_outbox
 from service.bootstrap import Runtime
+from service.logs import detail_of
 
 log = structlog.get_logger()
 
@@ -54,7 +55,7 @@ class Relay:
                         await self._lead(connection, stop)
             except Exception as error:  # the marker makes every fault safe to start over from
                 pause = min(max(pause * 2, STANDBY_SECONDS), PAUSE_SECONDS_MAX)
-                log.warning("relay starts over", error=type(error).__name__, detail=str(error)[:200], seconds=pause)
+                log.warning("relay starts over", error=type(error).__name__, detail=detail_of(error), seconds=pause)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), pause)
 

@@ -16,10 +16,13 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from producers.backfills import Backfills
+from producers.faults import set_aside
 from service.adapters.kafka.offsets import OffsetReader, Offsets
 from service.adapters.postgres import counters, frontier
-from service.app.expire import expire
+from service.app.expire import CUSTOMERS_MAX, expire
+from service.app.set_aside import SetAside, WalkFailed
 from service.bootstrap import Runtime
+from service.logs import detail_of
 
 log = structlog.get_logger()
 
@@ -36,6 +39,7 @@ class Timers:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._aside = SetAside(CUSTOMERS_MAX)
         self._is_fixed = runtime.settings.fixed_clock is not None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -51,7 +55,7 @@ class Timers:
                         await _sleep(stop, LOOK_SECONDS)
             except Exception as error:  # nothing fires while the outside is away; it fires later
                 pause = min(pause * 2, PAUSE_SECONDS_MAX)
-                log.warning("timers start over", error=type(error).__name__, detail=str(error)[:200])
+                log.warning("timers start over", error=type(error).__name__, detail=detail_of(error))
                 await _sleep(stop, pause)
         await backfills
 
@@ -66,8 +70,14 @@ class Timers:
         if not is_read:
             return
         while not stop.is_set():
-            async with self._runtime.batches.store() as store:
-                fired = await expire(store, now=clock(), until=limit, recorded_at=time.time_ns() // 1_000)
+            try:
+                async with self._runtime.batches.store() as store:
+                    fired = await expire(
+                        store, now=clock(), until=limit, recorded_at=time.time_ns() // 1_000, aside=self._aside
+                    )
+            except WalkFailed as failed:
+                await set_aside(self._runtime, self._aside, failed)
+                continue
             if not fired:
                 return
 

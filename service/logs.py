@@ -36,3 +36,11 @@ def configure_logs(log_format: str, level: str, role: str) -> None:
     )
     for noisy in ("aiokafka", "kafka", "faststream", "httpx"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL if level != "DEBUG" else logging.INFO)
+
+
+def detail_of(error: BaseException) -> str:
+    """What may be logged of an error: a database's own words may quote a row, so of those only the SQLSTATE."""
+    state = getattr(error, "sqlstate", None) or getattr(getattr(error, "orig", None), "sqlstate", None)
+    if state is not None or "DETAIL" in str(error):
+        return f"SQLSTATE {state}"
+    return str(error)[:200]

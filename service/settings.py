@@ -49,7 +49,7 @@ class Settings(BaseSettings):
 
     currency: str = Field(default="USD", pattern=r"^[A-Z]{3}$")
     clock: str = "wall"
-    event_bytes_max: int = Field(default=1_048_576, ge=1_024, le=33_554_432)
+    event_bytes_max: int = Field(default=1_048_576, ge=1_024, le=33_000_000)
     timer_grace_ms: int = Field(default=200, ge=0, le=60_000)
     timer_hold_seconds_max: float = Field(default=300, gt=0)
 

@@ -38,6 +38,7 @@ class Status:
     dead_letters: dict[str, int]
     due_timers: int
     timers_overtook: int
+    customers_set_aside: int
     segments: list[dict[str, Any]]
     roles: dict[str, dict[str, int]]
 
@@ -79,13 +80,14 @@ async def look(settings: Settings, database: Database, reader: OffsetReader, clo
         segments = [_segment(row) for row in await connection.fetch(SEGMENTS)]
         due = await connection.fetchval(DUE, limit)
         overtook = await connection.fetchval(counters.VALUE, counters.TIMERS_OVERTOOK) or 0
+        aside = await connection.fetchval(counters.VALUE, counters.CUSTOMERS_SET_ASIDE) or 0
         rows, records, oldest = await connection.fetchrow(OUTBOX)
         letters = {row[0]: row[1] for row in await connection.fetch(DEAD_LETTERS)}
         roles = {row[0]: {"connections": row[1]} for row in await connection.fetch(ROLES, list(ROLE_NAMES))}
     # Last: rows leave the outbox before everybody can read what they became.
     hanging = await reader.hanging(settings.membership_topic, settings.dead_letter_topic)
     outbox = {"pending": rows, "records": int(records), "oldest_seconds": round(float(oldest), 3)}
-    return Status(lag, outbox, hanging, letters, due, overtook, segments, roles)
+    return Status(lag, outbox, hanging, letters, due, overtook, aside, segments, roles)
 
 
 def _segment(row: Any) -> dict[str, Any]:

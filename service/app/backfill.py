@@ -7,6 +7,7 @@ from uuid import UUID
 
 from service.app.batch import Work, run_batch
 from service.app.ports import Store
+from service.app.set_aside import SetAside, WalkFailed
 
 CUSTOMERS_MAX: Final = 500
 
@@ -18,13 +19,23 @@ class Slice(NamedTuple):
     last: UUID
 
 
-async def backfill_slice(store: Store, *, introduced: int, after: UUID, now: int, recorded_at: int) -> Slice:
-    """Brings the next customers to the current catalogue; none left where `customers` is 0."""
+async def backfill_slice(
+    store: Store, *, introduced: int, after: UUID, now: int, recorded_at: int, aside: SetAside | None = None
+) -> Slice:
+    """Brings the next customers to the current catalogue; none left where `customers` is 0.
+
+    Raises:
+        WalkFailed: with the customers of this slice.
+    """
     catalogue = await store.catalogue()
-    stored = await store.lock_behind(introduced, after, CUSTOMERS_MAX)
+    size, but = (aside.size, aside.customer_ids) if aside else (CUSTOMERS_MAX, [])
+    stored = await store.lock_behind(introduced, after, size, but)
     if not stored:
         return Slice(0, after)
-    outcome = await run_batch(store, catalogue, Work(now, recorded_at, stored=stored))
-    if outcome.transitions:
-        await store.write_outbox(outcome.transitions, recorded_at, [])
+    try:
+        outcome = await run_batch(store, catalogue, Work(now, recorded_at, stored=stored))
+        if outcome.transitions:
+            await store.write_outbox(outcome.transitions, recorded_at, [])
+    except Exception as error:
+        raise WalkFailed([one.customer_id for one in stored]) from error
     return Slice(len(stored), stored[-1].customer_id)

@@ -126,7 +126,7 @@ class _Walker:
     def walk_all(self) -> list[UUID]:
         """Gives the customers that need their whole ledger."""
         behind = []
-        customer_ids = (one for one in self.events if one != identity.GUEST) if self.events else self.stored
+        customer_ids = self.stored if self.work.stored else [one for one in self.events if one != identity.GUEST]
         for customer_id in customer_ids:
             mark = self.walk.mark()
             try:

@@ -6,22 +6,34 @@ from typing import Final
 
 from service.app.batch import Work, run_batch
 from service.app.ports import Store
+from service.app.set_aside import SetAside, WalkFailed
 
-CUSTOMERS_MAX: Final = 1_000
+#: A customer's edges since the last look are rows of one walk; few customers keep a walk short.
+CUSTOMERS_MAX: Final = 200
 
 
-async def expire(store: Store, *, now: int, until: int, recorded_at: int) -> int:
+async def expire(store: Store, *, now: int, until: int, recorded_at: int, aside: SetAside | None = None) -> int:
     """Fires what was due at `until` for some customers; gives how many there were.
 
     Args:
+        store: the transaction's statements.
         now: the clock; events of the future stay pending.
         until: the limit, at or before `now`.
+        recorded_at: real time.
+        aside: customers to leave out, and how many to take at once.
+
+    Raises:
+        WalkFailed: with the customers of this batch.
     """
     catalogue = await store.catalogue()
-    stored = await store.lock_due(until, CUSTOMERS_MAX)
+    size, but = (aside.size, aside.customer_ids) if aside else (CUSTOMERS_MAX, [])
+    stored = await store.lock_due(until, size, but)
     if not stored:
         return 0
-    outcome = await run_batch(store, catalogue, Work(now, recorded_at, stored=stored, until=until))
-    if outcome.transitions:
-        await store.write_outbox(outcome.transitions, recorded_at, [])
+    try:
+        outcome = await run_batch(store, catalogue, Work(now, recorded_at, stored=stored, until=until))
+        if outcome.transitions:
+            await store.write_outbox(outcome.transitions, recorded_at, [])
+    except Exception as error:
+        raise WalkFailed([one.customer_id for one in stored]) from error
     return len(stored)

@@ -13,6 +13,8 @@ from service.core.events.model import Event
 
 #: How much of a too large record is kept (CONTRACT section 5).
 TRUNCATED_BYTES = 65_536
+KEY_BYTES_MAX = 1_048_576
+ERROR_CHARACTERS_MAX = 500
 
 
 class Record(NamedTuple):
@@ -60,17 +62,20 @@ def dead_letter(record: Record, why: Rejected) -> DeadLetter:
     size = 0 if value is None else len(value)
     if why.reason == "too_large" and value is not None:
         value = value[:TRUNCATED_BYTES]
+    headers = record.headers
+    if sum(len(name) + len(text or b"") for name, text in headers) > TRUNCATED_BYTES:
+        headers = [("headers-left-out", str(len(headers)).encode())]
     return DeadLetter(
         why.reason,
-        why.error.replace("\0", "\\0"),
+        why.error[:ERROR_CHARACTERS_MAX].replace("\0", "\\0"),
         record.topic,
         record.partition,
         record.offset,
         record.timestamp_ms,
-        record.key,
+        None if record.key is None else record.key[:KEY_BYTES_MAX],
         value,
         size,
-        record.headers,
+        headers,
     )
 
 

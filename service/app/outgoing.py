@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -19,6 +19,10 @@ from service.core.segments.walk import Transition
 #: (topic, key, value, headers): one Kafka record as the relay sends it.
 OutgoingRecord = tuple[str, bytes | None, bytes | None, list[tuple[str, bytes]]]
 
+#: What one outbox row holds at most, headers apart.
+ROW_BYTES_MAX: Final = 8_388_608
+ROW_RECORDS_MAX: Final = 20_000
+
 _VERSION: Final = ("ce_specversion", b"1.0")
 _SOURCE: Final = ("ce_source", b"/customer-segments")
 _JOINED: Final = ("ce_type", b"segment.joined")
@@ -30,6 +34,14 @@ _packer: Final = msgspec.msgpack.Encoder()
 _unpacker: Final = msgspec.msgpack.Decoder(list[OutgoingRecord])
 
 
+class OutboxRow(NamedTuple):
+    """One row: its payload, how many records it holds, and by how much each segment grew (JSON)."""
+
+    payload: bytes
+    records: int
+    counts: str
+
+
 class Outgoing(NamedTuple):
     """The topics that things leave on."""
 
@@ -39,8 +51,8 @@ class Outgoing(NamedTuple):
 
 def encode_outbox(
     outgoing: Outgoing, transitions: Sequence[Transition], recorded_at: int, letters: Sequence[DeadLetter]
-) -> tuple[bytes, int, str]:
-    """One outbox row: its payload, how many records it holds, and by how much each segment grew (JSON)."""
+) -> Iterator[OutboxRow]:
+    """Rows for the outbox, in order; one unless there is very much to send."""
     counts: dict[UUID, int] = {}
     records: list[OutgoingRecord] = []
     writer = _Writer(outgoing.membership_topic, instants.to_text(recorded_at))
@@ -50,11 +62,24 @@ def encode_outbox(
         if not (one.definition.is_silent and one.reason == "definition"):
             records.append(writer.record(one))
     records += [letter_record(outgoing.dead_letter_topic, letter) for letter in letters]
-    return (
-        _packer.encode(records),
-        len(records),
-        json.dumps({str(key): count for key, count in counts.items() if count}),
-    )
+    counted = json.dumps({str(key): count for key, count in counts.items() if count})
+    for some in _bounded(records):
+        yield OutboxRow(_packer.encode(some), len(some), counted)
+        counted = "{}"
+
+
+def _bounded(records: list[OutgoingRecord]) -> Iterator[list[OutgoingRecord]]:
+    """The records in rows of bounded size; at least one row, maybe empty."""
+    some: list[OutgoingRecord] = []
+    size = 0
+    for record in records:
+        length = len(record[1] or b"") + len(record[2] or b"")
+        if some and (size + length > ROW_BYTES_MAX or len(some) >= ROW_RECORDS_MAX):
+            yield some
+            some, size = [], 0
+        some.append(record)
+        size += length
+    yield some
 
 
 def decode_outbox(payload: bytes) -> list[OutgoingRecord]:

@@ -71,12 +71,14 @@ class Store(Protocol):
         """Locks the rows in the order of ids; ids must ascend. Customers without a profile are left out."""
         ...
 
-    async def lock_due(self, limit_instant: int, customers_max: int) -> list[StoredProfile]:
-        """Locks customers whose next_due_at has come and that nobody else works on."""
+    async def lock_due(self, limit_instant: int, customers_max: int, but: Sequence[UUID] = ()) -> list[StoredProfile]:
+        """Locks customers whose next_due_at has come, that nobody else works on and that are not in `but`."""
         ...
 
-    async def lock_behind(self, introduced: int, after: UUID, customers_max: int) -> list[StoredProfile]:
-        """Locks customers with ids beyond `after` that this catalogue version has not reached yet, ascending."""
+    async def lock_behind(
+        self, introduced: int, after: UUID, customers_max: int, but: Sequence[UUID] = ()
+    ) -> list[StoredProfile]:
+        """Locks customers beyond `after` and not in `but` that this catalogue version has not reached, ascending."""
         ...
 
     async def erased(self, customer_ids: Sequence[UUID]) -> set[UUID]:

@@ -62,7 +62,7 @@ def _up(port: int, data_dir: Path, demo: bool, workers: int) -> None:
         update={
             "database_url": SecretStr(servers.database_url),
             "kafka_bootstrap": servers.kafka_bootstrap,
-            "jwt_secret": settings.jwt_secret or SecretStr(_stack_secret(data_dir)),
+            "jwt_secret": SecretStr(_stack_secret(data_dir, settings.jwt_secret)),
         }
     )
     stack = _Stack(settings, servers, data_dir, f"http://{HOST}:{port}")
@@ -95,10 +95,12 @@ async def _prepare(settings: Settings) -> None:
     await create_topics(settings)
 
 
-def _stack_secret(data_dir: Path) -> str:
-    """The stack's own signing secret; made once, kept with its data."""
+def _stack_secret(data_dir: Path, given: SecretStr | None) -> str:
+    """The stack's signing secret, kept with its data for `segments token`: the one given, else made once."""
     path = data_dir / SECRET_FILE
-    if not path.exists():
+    if given is not None:
+        write_private(path, given.get_secret_value())
+    elif not path.exists():
         write_private(path, secrets.token_urlsafe(48))
     return path.read_text().strip()
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import Final
 
 #: Amounts are smaller than this many minor units in size (CONTRACT section 2: |x| < 10^10).
 MINOR_UNITS_MAX: Final = 10**12
 
+_EXACT: Final = Context(prec=200)
 _PLAIN: Final = re.compile(rb'(-?)(\d{1,10})(?:\.(\d{1,2}))?|"(-?)(\d{1,10})(?:\.(\d{1,2}))?"')
 _NUMBER: Final = re.compile(rb'"?(-?\d{1,40}(?:\.\d{1,40})?(?:[eE][+-]?\d{1,3})?)"?')
 
@@ -26,7 +27,7 @@ def parse_minor_units(raw: bytes) -> int:
         return -amount if sign else amount
     number = _NUMBER.fullmatch(raw)
     try:
-        scaled = Decimal(number.group(1).decode()) * 100 if number else None
+        scaled = _EXACT.multiply(Decimal(number.group(1).decode()), 100) if number else None
     except InvalidOperation:
         scaled = None
     if scaled is None:

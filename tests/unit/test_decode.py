@@ -12,6 +12,7 @@ from service.core.events.decode import Rejected, Rules, decode
 from service.core.events.model import Event, OrderPlaced
 
 NOW = instants.parse("2024-06-01T12:00:00Z")
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 WALL = Rules("EUR", 10_000, False)
 FIXED = Rules("EUR", 10_000, True)
 ORDER = {"order_id": "o1", "customer_id": "c1", "currency": "EUR", "total": 10}
@@ -133,6 +134,12 @@ class TestRefused:
         text = json.dumps(cloud()).replace('"total": 10', '"total": 1e400')
         assert reason(text.encode()) == "invalid_data"
 
+    @pytest.mark.parametrize("number", ["1e9999999999999999999", "9" * 5_000])
+    def test_traits_beyond_measure(self, number: str) -> None:
+        """Numbers that Python itself refuses make the record invalid_data, also beside a text with U+0000."""
+        event = cloud("customer.registered", {"customer_id": "c", "name": "a\0", "traits": {"a": 4711}})
+        assert reason(json.dumps(event).replace("4711", number).encode()) == "invalid_data"
+
     def test_other_currency(self) -> None:
         """Another currency than the service's is wrong_currency."""
         assert reason(json.dumps(cloud(data=data(currency="USD"))).encode()) == "wrong_currency"
@@ -166,12 +173,12 @@ class TestAccepted:
             ("ce_id", b"e9"),
             ("ce_time", b"2024-05-01T02:00:00.5+02:00"),
             ("ce_sequence", b"7"),
-            ("traceparent", b"00-1-2-01"),
+            ("traceparent", TRACE.encode()),
             ("content-type", b"application/json"),
         )
         found = decode(json.dumps(ORDER).encode(), headers, WALL, NOW)
         assert isinstance(found, Event)
-        assert (found.id, found.sequence, found.trace) == ("e9", "7", "00-1-2-01")
+        assert (found.id, found.sequence, found.trace) == ("e9", "7", TRACE)
         assert found.at == instants.parse("2024-05-01T00:00:00.5Z")
         assert found.customer_id == identity.customer_uuid("c1")
 
@@ -192,6 +199,10 @@ class TestAccepted:
     def test_money_is_exact(self, total: object, cents: int) -> None:
         """Numbers and decimal strings give exact minor units."""
         assert accepted(cloud(data=data(total=total))).minor_units == cents
+
+    def test_a_trace_that_is_none_is_not_carried_on(self) -> None:
+        """A traceparent of another form does not make the event bad."""
+        assert accepted(cloud(traceparent="x" * 5_000)).trace is None
 
     def test_guest(self) -> None:
         """An order without a customer belongs to the guests."""

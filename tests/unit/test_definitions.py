@@ -166,9 +166,36 @@ class TestFutureEvents:
 
         assert [(s, day, change) for s, day, change, _ in changes(engine)] == [("all", 2, "joined")]
 
+    def test_an_event_of_the_future_finds_its_order(self) -> None:
+        """A cancellation that was ahead of the clock, once its time has come, takes its order away, also by timer."""
+        for by_timer in (True, False):
+            engine = Engine(catalogue_of([BUYER]), START + 2 * DAY)
+            ahead = engine.read([event(2, 2, "order.cancelled", order_id="o1")])
+            login = engine.read([event(3, 2, "customer.logged_in")])
+            engine.now = START + DAY
+            feed(engine, event(1, 1))
+            engine.batch(ahead)
+            engine.now = START + 3 * DAY
+            if by_timer:
+                engine.expire(START + 3 * DAY)
+            else:
+                engine.batch(login)
+
+            assert changes(engine) == [("buyer", 1, "joined", "event"), ("buyer", 2, "left", "event")]
+
 
 class TestErasure:
     """customer.deleted."""
+
+    def test_definitions_newer_than_the_deletion_are_left_too(self) -> None:
+        """A segment that came after the customer is left as well, not before it was joined."""
+        engine = Engine(catalogue_of([]), START + 100 * DAY)
+        feed(engine, event(1, 1))
+        with_segment(engine, BUYER, day=5, version=2)
+        engine.expire(START)
+        feed(engine, event(2, 3, "customer.deleted"))
+
+        assert changes(engine) == [("buyer", 5, "joined", "definition"), ("buyer", 5, "left", "erasure")]
 
     def test_the_customer_leaves_everything(self) -> None:
         """Erasure leaves every segment at the event's instant, with reason erasure."""

@@ -32,7 +32,7 @@ FOR UPDATE OF p
 LOCK_DUE: Final = f"""
 SELECT {_PROFILE}
 FROM profiles p
-WHERE p.next_due_at <= $1
+WHERE p.next_due_at <= $1 AND p.customer_id <> ALL($3::uuid[])
 ORDER BY p.next_due_at
 LIMIT $2
 FOR UPDATE OF p SKIP LOCKED
@@ -42,7 +42,7 @@ FOR UPDATE OF p SKIP LOCKED
 LOCK_BEHIND: Final = f"""
 SELECT {_PROFILE}
 FROM profiles p
-WHERE p.customer_id > $2 AND p.mark < $1
+WHERE p.customer_id > $2 AND p.mark < $1 AND p.customer_id <> ALL($4::uuid[])
 ORDER BY p.customer_id
 LIMIT $3
 FOR UPDATE OF p

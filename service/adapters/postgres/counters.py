@@ -7,6 +7,9 @@ from typing import Any, Final
 #: Timers waited TIMER_HOLD_SECONDS_MAX for input to be applied, then fired ahead of it.
 TIMERS_OVERTOOK: Final = "timers_overtook"
 
+#: Customers whose profile could not be walked by timers or backfills.
+CUSTOMERS_SET_ASIDE: Final = "customers_set_aside"
+
 VALUE: Final = "SELECT value FROM counters WHERE name = $1"
 COUNT: Final = """
 INSERT INTO counters AS c (name, value) VALUES ($1, 1)

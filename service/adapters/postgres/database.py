@@ -15,7 +15,7 @@ from service.settings import SettingsError
 
 CONNECT_SECONDS_MAX: Final = 5
 #: Ends a transaction whose process is frozen, so that its row locks do not outlive it by much.
-IDLE_IN_TRANSACTION_SECONDS_MAX: Final = 60
+IDLE_IN_TRANSACTION_SECONDS_MAX: Final = 120
 
 #: On a table that grows from nothing, statistics lag; a plan made then would scan it all for every batch.
 HOT_PLANS: Final = {

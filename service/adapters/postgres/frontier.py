@@ -5,18 +5,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 IS_DUE: Final = "SELECT EXISTS (SELECT FROM profiles WHERE next_due_at <= $1)"
-COUNT_DUE: Final = "SELECT count(*) FROM profiles WHERE next_due_at <= $1"
 APPLIED: Final = "SELECT topic, partition, next_offset FROM input_frontier"
 
 
 async def is_due(connection: Any, limit: int) -> bool:
     """Whether any customer's next edge has come at this instant (microseconds)."""
     return bool(await connection.fetchval(IS_DUE, limit))
-
-
-async def count_due(connection: Any, limit: int) -> int:
-    """How many customers' next edge has come."""
-    return int(await connection.fetchval(COUNT_DUE, limit))
 
 
 async def applied(connection: Any) -> dict[tuple[str, int], int]:

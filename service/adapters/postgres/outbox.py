@@ -10,7 +10,15 @@ from uuid import UUID
 RELAY_LOCK: Final = 7_300_003
 
 #: Oldest rows first. Rows of one customer are written under that customer's lock, so their ids ascend with time.
-OLDEST: Final = "SELECT id, payload FROM outbox ORDER BY id LIMIT $1"
+#: At most $1 rows, and no more once there are $2 bytes; sizes are known without reading the payloads.
+OLDEST: Final = """
+SELECT id, payload FROM (
+    SELECT id, payload, sum(octet_length(payload)) OVER (ORDER BY id) - octet_length(payload) AS bytes_before
+    FROM (SELECT id, payload FROM outbox ORDER BY id LIMIT $1) o
+) o
+WHERE bytes_before < $2
+ORDER BY id
+"""
 
 #: Deletes what was sent, and counts segments on by what those rows say.
 DELETE: Final = """
@@ -44,14 +52,7 @@ async def instance_id(connection: Any) -> UUID:
 
 async def oldest(connection: Any, rows_max: int, bytes_max: int) -> list[tuple[int, bytes]]:
     """The oldest rows, as many as fit; always at least one where there is any."""
-    found: list[tuple[int, bytes]] = []
-    size = 0
-    for row_id, payload in await connection.fetch(OLDEST, rows_max):
-        size += len(payload)
-        if found and size > bytes_max:
-            break
-        found.append((row_id, payload))
-    return found
+    return [(row[0], row[1]) for row in await connection.fetch(OLDEST, rows_max, bytes_max)]
 
 
 async def delete(connection: Any, ids: list[int]) -> None:

@@ -49,14 +49,16 @@ class PostgresStore:
         """See Store."""
         return [StoredProfile(*row) for row in await self.connection.fetch(sql.LOCK_PROFILES, customer_ids)]
 
-    async def lock_due(self, limit_instant: int, customers_max: int) -> list[StoredProfile]:
+    async def lock_due(self, limit_instant: int, customers_max: int, but: Sequence[UUID] = ()) -> list[StoredProfile]:
         """See Store."""
-        found = await self.connection.fetch(sql.LOCK_DUE, limit_instant, customers_max)
+        found = await self.connection.fetch(sql.LOCK_DUE, limit_instant, customers_max, but)
         return [StoredProfile(*row) for row in found]
 
-    async def lock_behind(self, introduced: int, after: UUID, customers_max: int) -> list[StoredProfile]:
+    async def lock_behind(
+        self, introduced: int, after: UUID, customers_max: int, but: Sequence[UUID] = ()
+    ) -> list[StoredProfile]:
         """See Store."""
-        found = await self.connection.fetch(sql.LOCK_BEHIND, introduced, after, customers_max)
+        found = await self.connection.fetch(sql.LOCK_BEHIND, introduced, after, customers_max, but)
         return [StoredProfile(*row) for row in found]
 
     async def erased(self, customer_ids: Sequence[UUID]) -> set[UUID]:
@@ -145,8 +147,8 @@ class PostgresStore:
         self, transitions: Sequence[Transition], recorded_at: int, letters: Sequence[DeadLetter]
     ) -> None:
         """See Store."""
-        payload, records, counts = encode_outbox(self._outgoing, transitions, recorded_at, letters)
-        await self.connection.execute(sql.INSERT_OUTBOX, records, payload, counts)
+        for row in encode_outbox(self._outgoing, transitions, recorded_at, letters):
+            await self.connection.execute(sql.INSERT_OUTBOX, row.records, row.payload, row.counts)
 
     async def write_dead_letters(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
         """See Store."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from datetime import date as Date  # noqa: N812 - the reader below is named date, as the criteria's key is
 from datetime import datetime
 from decimal import Context, Decimal, InvalidOperation
@@ -20,14 +21,14 @@ TRAIT_DIGITS_MAX: Final = 38
 EXACT: Final = Context(prec=100)
 
 
-class Values:
+class Values(ABC):
     """Readers of values; a subclass collects the faults."""
 
     SPAN_UNITS: Final = {"days": instants.DAY, "hours": instants.HOUR, "minutes": instants.MINUTE}
 
+    @abstractmethod
     def fault(self, path: str, message: str) -> Any:
         """Notes one fault; returns None, so that a reader can return it."""
-        raise NotImplementedError
 
     def mapping(self, value: object, path: str, known: tuple[str, ...] | None) -> dict[str, Any] | None:
         """An object whose keys are all known (None: any keys)."""

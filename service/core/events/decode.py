@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -19,6 +20,8 @@ from service.core.money import parse_minor_units
 
 Headers = Sequence[tuple[str, bytes | None]]
 
+_TRACE: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_PRICE: Final = re.compile(r"-?[0-9]{1,10}(\.[0-9]{1,4}0*)?")
 _NOT_NAMED: Final = (b"", b"null")
 FUTURE_TOLERANCE: Final = 5 * instants.MINUTE
 ID_CHARACTERS_MAX: Final = 256
@@ -84,6 +87,8 @@ def decode(value: bytes | None, headers: Headers, rules: Rules, now: int) -> mod
         return Rejected("invalid_data", f"The event does not have the form of its type: {error}.")
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         return Rejected("invalid_json", f"The record is not JSON in UTF-8: {error}.")
+    except (ValueError, ArithmeticError):
+        return Rejected("invalid_data", "A value of the event is beyond all measure.")
 
 
 def _envelope(value: bytes, headers: Headers) -> _Envelope:
@@ -175,10 +180,15 @@ def _event(envelope: _Envelope, rules: Rules, now: int) -> model.Event:
         customer_id=customer_id,
         external_id=external_id,
         data=data,
-        trace=envelope.traceparent,
+        trace=_trace(envelope.traceparent),
     )
     _check_data(event, rules)
     return event
+
+
+def _trace(text: str | None) -> str | None:
+    """A W3C traceparent; anything else is no reason to refuse an event, and is not carried on."""
+    return text if text is not None and _TRACE.fullmatch(text) else None
 
 
 def _instant(time: datetime, rules: Rules, now: int) -> int:
@@ -262,8 +272,8 @@ def _amount(name: str, raw: Raw) -> int:
 def _check_items(items: Iterable[model.Item]) -> None:
     for item in items:
         price = item.unit_price
-        if type(price) is float and (not -1e10 < price < 1e10 or round(price, 4) != price):
-            raise Fault("items: a unit_price must be smaller than 10^10 and have at most 4 decimals.")
+        if price is not None and not _is_price(price):
+            raise Fault("items: a unit_price must be a number smaller than 10^10 with at most 4 decimals.")
         if len(item.product_id) > ID_CHARACTERS_MAX or len(item.category or "") > ID_CHARACTERS_MAX:
             raise Fault(f"items: product_id and category must have at most {ID_CHARACTERS_MAX} characters.")
 
@@ -279,3 +289,9 @@ def rebuild(kind: str, event_id: str, at: int, sequence: str | None, data: bytes
     event = model.Event(kind, event_id, at, sequence, customer_id, external_id, decoded, trace=trace)
     _read_values(event)
     return event
+
+
+def _is_price(price: float | str) -> bool:
+    if isinstance(price, str):
+        return _PRICE.fullmatch(price) is not None
+    return -1e10 < price < 1e10 and round(price, 4) == price

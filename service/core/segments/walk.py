@@ -95,7 +95,10 @@ class Walk:
             profile.pending = sorted((*profile.pending, *events[len(due) :]), key=_stamp)
         limit = max(until, due[-1].at if due else MISSING)
         if profile.pending and profile.pending[0].at <= limit:
-            due = sorted((*(event for event in profile.pending if event.at <= limit), *due), key=_stamp)
+            ripe = [event for event in profile.pending if event.at <= limit]
+            if not ledger.is_complete and any(event.type.startswith("order.") for event in ripe):
+                raise LedgerIncomplete  # the facts of the orders they touch were not asked for
+            due = sorted((*ripe, *due), key=_stamp)
             profile.pending = [event for event in profile.pending if event.at > limit]
         for event in due:
             customer.event(event)
@@ -173,12 +176,19 @@ class _Customer:
     def event(self, event: Event) -> None:
         at = max(event.at, self.profile.evaluated_to)
         self.edges(at)
+        if isinstance(event.data, Deleted):
+            self._erase(max([at, *(since for since, _ in self.floors)]), event)
+            return
         self._switch(at)
         self.profile.apply(event, self.ledger, self.shape)
         self._fixed = None
-        if isinstance(event.data, Deleted):
-            self.profile.is_erased = True
         self.last_event = event
+        self._step(at, event)
+
+    def _erase(self, at: int, event: Event) -> None:
+        """Leaves everything, at an instant from which on every definition holds."""
+        self.profile.apply(event, self.ledger, self.shape)
+        self.profile.is_erased = True
         self._step(at, event)
 
     def edges(self, before: int) -> None:
@@ -191,6 +201,8 @@ class _Customer:
                 return
             self._switch(edge)
             self._step(edge, None)
+        msg = f"more than {EDGES_MAX} edges in one walk"
+        raise OverflowError(msg)
 
     def end(self) -> None:
         """Definitions whose instant lies after the customer's last one are evaluated at their own."""
