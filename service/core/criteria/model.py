@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -18,6 +19,12 @@ class AttributePredicate:
     field: str  # customer_type, email_subscribed, country, state, city or traits.<key>
     operator: str  # a key of operators.ATTRIBUTE_OPERATORS
     value: Scalar | tuple[Scalar, ...]
+    #: Part of what makes two predicates equal: in Python True == 1, in the language it is not.
+    kinds: tuple[bool, ...] = dataclasses.field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        values = self.value if isinstance(self.value, tuple) else (self.value,)
+        object.__setattr__(self, "kinds", tuple(isinstance(value, bool) for value in values))
 
 
 @dataclass(frozen=True, slots=True)
