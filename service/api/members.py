@@ -92,7 +92,8 @@ async def export(
 ) -> Response:
     """Streams all current members as they are at one instant.
 
-    A text that begins with one of = + - @ TAB CR gets a leading ' so that no spreadsheet takes it for a formula.
+    A text that begins with one of = + - @ TAB CR gets a leading ' so that no spreadsheet takes it for a formula;
+    external_id stays as the events gave it.
     """
     segment_id = segment_id_of(segment)
     if format != "csv":

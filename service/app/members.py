@@ -138,8 +138,9 @@ EXPORT_FIELDS: Final = (
     "membership_source",
 )
 _PLACES: Final = ("country", "state", "city")
-#: The service's own numbers: a minus sign in front of them is no formula.
-_NUMBERS: Final = frozenset({"total_orders", "total_spent", "average_order_value"})
+#: Left as they are: the service's own numbers, where a minus sign is no formula, and the id as the events gave it,
+#: which must read back as the same id.
+_EXACT: Final = frozenset({"total_orders", "total_spent", "average_order_value", "external_id"})
 #: A spreadsheet takes a text that begins so for a formula or for a command (ASVS 1.2.10).
 _DANGEROUS: Final = ("=", "+", "-", "@", "\t", "\r", "\0")
 
@@ -209,7 +210,7 @@ class _Rows:
 
 
 def _cell(field: str) -> Callable[[dict[str, Any]], object]:
-    if field in _NUMBERS:
+    if field in _EXACT:
         return lambda customer: customer[field]
     if field == "location":
         return lambda customer: dumps(customer[field]).decode() if customer[field] else ""

@@ -88,7 +88,7 @@ class TestCells:
         ]
 
     async def test_formulas_are_harmless(self, api: Api) -> None:
-        """A text that a spreadsheet would run gets a leading quote; others stay as they are."""
+        """A text that a spreadsheet would run gets a leading quote; others and the external id stay as they are."""
         names = [
             "=1+1",
             "+1",
@@ -110,7 +110,7 @@ class TestCells:
         rows = await exported(api, segment, "fields=external_id,name")
 
         expected = [f"'{name}" if name[0] in "=+-@\t\r" else name for name in names]
-        assert rows[1:] == [[name, name] for name in expected]
+        assert rows[1:] == [list(row) for row in zip(names, expected, strict=True)]
 
     async def test_masked(self, api: Api) -> None:
         """Without customers:read_pii the file is masked like the pages."""
