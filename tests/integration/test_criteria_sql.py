@@ -174,7 +174,6 @@ async def test_edges(database: Database) -> None:
     assert failed == []
 
 
-@pytest.mark.skipif(data_folder() is None, reason="SEGMENTS_TEST_DATA names no folder with known answers")
 @pytest.mark.parametrize("name", data_sets())
 async def test_members_equal_known_answers(database: Database, name: str) -> None:
     """On the sets with known answers every segment has exactly the expected members at every instant."""
