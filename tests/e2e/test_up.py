@@ -113,12 +113,15 @@ class TestCommands:
 
     def test_wait_idle_says_what_is_busy(self, product: Product) -> None:
         """With nobody to apply the input, wait-idle ends with exit code 1 and says what is left."""
-        os.kill(product.stack["pids"]["consume"][0], signal.SIGSTOP)
+        workers = product.stack["pids"]["consume"]
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
         try:
             product.run("publish", "-", data=lines(shop.events(customers=5, count=20, seed=23)))
             done = product.command("wait-idle", "--timeout", "1")
         finally:
-            os.kill(product.stack["pids"]["consume"][0], signal.SIGCONT)
+            for pid in workers:
+                os.kill(pid, signal.SIGCONT)
 
         assert done.returncode == 1
         assert b"records of input not applied" in done.stderr
