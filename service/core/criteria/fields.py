@@ -29,6 +29,17 @@ class Purchase(StrEnum):
     CATEGORY = "category"
 
 
+class Figure(StrEnum):
+    """What is computed from the activities of a stream."""
+
+    COUNT = "count"
+    SUM = "sum"
+    AVG = "avg"
+    MIN = "min"
+    MAX = "max"
+    DISTINCT = "distinct"
+
+
 #: Attributes a criterion can name, beside `traits.<key>`; location's parts are fields of their own.
 CUSTOMER_TYPE: Final = "customer_type"
 EMAIL_SUBSCRIBED: Final = "email_subscribed"

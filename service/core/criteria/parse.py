@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from service.core.criteria import fields
+from service.core.criteria.behaviour import BehaviourValues
 from service.core.criteria.fields import Instant, Number, Purchase
 from service.core.criteria.model import (
     AgePredicate,
@@ -14,12 +15,12 @@ from service.core.criteria.model import (
     AttributePredicate,
     Criteria,
     DatePredicate,
+    MemberPredicate,
     Not,
     NumberPredicate,
     PurchasePredicate,
 )
 from service.core.criteria.operators import AGE_OPERATORS, DATE_OPERATORS, NUMBER_OPERATORS
-from service.core.criteria.values import Values
 
 DEPTH_MAX: Final = 10
 PREDICATES_MAX: Final = 200
@@ -42,8 +43,12 @@ class CriteriaError(Exception):
         self.faults = faults
 
 
-#: In the contract's language, but not kept by this version: refused, never ignored.
-NOT_YET: Final = ("activity", "sequence", "member_of", "not_member_of")
+class Leaf(NamedTuple):
+    """One condition of the criteria: where it stands, what stands there, and what it means."""
+
+    path: str
+    source: Any
+    criteria: Criteria
 
 
 def parse_criteria(source: object, path: str = "criteria") -> Criteria:
@@ -52,20 +57,30 @@ def parse_criteria(source: object, path: str = "criteria") -> Criteria:
     Raises:
         CriteriaError: with all faults.
     """
+    return parse_leaves(source, path)[0]
+
+
+def parse_leaves(source: object, path: str = "criteria") -> tuple[Criteria, list[Leaf]]:
+    """As `parse_criteria`, with every condition in the order given.
+
+    Raises:
+        CriteriaError: with all faults.
+    """
     parser = _Parser()
-    criteria = parser.group(source, path, depth=1)
+    criteria = parser.group(source, path, depth=0)
     if parser.predicates > PREDICATES_MAX:
         parser.fault(path, f"has {parser.predicates} predicates; at most {PREDICATES_MAX} are allowed")
     if parser.faults:
         raise CriteriaError(parser.faults)
-    return criteria
+    return criteria, parser.leaves
 
 
-class _Parser(Values):
+class _Parser(BehaviourValues):
     """One reading; collects faults instead of stopping at the first."""
 
     def __init__(self) -> None:
         self.faults: list[CriteriaFault] = []
+        self.leaves: list[Leaf] = []
         self.predicates = 0
 
     def fault(self, path: str, message: str) -> Any:
@@ -91,12 +106,16 @@ class _Parser(Values):
             return Not(self.group(value, here, depth + 1))
         reader = _READERS.get(key)
         if reader is None:
-            if key in NOT_YET:
-                self.fault(here, "is not kept by this version of the service; leave it out")
-            else:
-                self.fault(here, f"is no criterion; use one of {', '.join((*_READERS, 'all', 'any', 'not'))}")
-            return None
-        return reader(self, key, value, here)
+            return self.fault(here, f"is no criterion; use one of {', '.join((*_READERS, 'all', 'any', 'not'))}")
+        criteria = reader(self, key, value, here)
+        if criteria is not None and key not in _READERS_OF_PARTS:
+            self.leaves.append(Leaf(here, {key: value}, criteria))
+        return criteria
+
+    def _part(self, path: str, key: str, name: str, value: object, criteria: Criteria) -> Criteria:
+        """A condition that is one of several under a key."""
+        self.leaves.append(Leaf(path, {key: {name: value}}, criteria))
+        return criteria
 
     def _several(self, key: str, value: object, path: str, depth: int) -> Criteria:
         if not isinstance(value, list) or not value:
@@ -134,7 +153,8 @@ class _Parser(Values):
             found = self.texts(names, f"{path}.{part}")
             if found and part in fields.LOCATION_PARTS:
                 self.count()
-                parts.append(AttributePredicate(fields.LOCATION_PARTS[part], "in", found))
+                predicate = AttributePredicate(fields.LOCATION_PARTS[part], "in", found)
+                parts.append(self._part(f"{path}.{part}", key, part, names, predicate))
         return All(tuple(parts))
 
     def instant(self, key: str, value: object, path: str) -> Criteria | None:
@@ -217,24 +237,29 @@ class _Parser(Values):
             return None
         if not source:
             return self.fault(path, "must name at least one trait")
-        parts = [
-            part for name, test in source.items() if (part := self._trait(str(name), test, f"{path}.{str(name)[:100]}"))
-        ]
+        parts: list[Criteria] = []
+        for name, test in source.items():
+            here = f"{path}.{str(name)[:100]}"
+            self.count()
+            found = self.attribute_test(str(name), test, here, fields.TRAIT_PREFIX)
+            if found is not None:
+                parts.append(self._part(here, key, str(name), test, found))
         return parts[0] if len(parts) == 1 else All(tuple(parts))
 
-    def _trait(self, name: str, test: object, path: str) -> Criteria | None:
-        operator = self.operator(
-            test, path, ("eq", "ne", "in", "gt", "gte", "lt", "lte", "between", "contains", "exists")
-        )
-        if operator is None or not self.key_text(name, path):
-            return None
+    def activity(self, key: str, value: object, path: str) -> Criteria | None:
         self.count()
-        bounds = ("min_value", "max_value") if operator == "between" else ("value",)
-        source = self.mapping(test, path, known=("operator", *bounds))
-        if source is None:
+        return self.activity_predicate(value, path)
+
+    def sequence(self, key: str, value: object, path: str) -> Criteria | None:
+        self.count()
+        return self.sequence_predicate(value, path)
+
+    def member_of(self, key: str, value: object, path: str) -> Criteria | None:
+        self.count()
+        found = self.uuid(value, path)
+        if found is None:
             return None
-        value = self.trait_value(operator, source, path)
-        return None if value is None else AttributePredicate(fields.TRAIT_PREFIX + name, operator, value)
+        return Not(MemberPredicate(found)) if key == "not_member_of" else MemberPredicate(found)
 
 
 _Reader = Callable[[Any, str, object, str], Criteria | None]
@@ -252,4 +277,10 @@ _READERS: Final[dict[str, _Reader]] = {
     "purchased_categories": _Parser.purchases,
     "never_purchased_categories": _Parser.never_purchased,
     "traits": _Parser.traits,
+    "activity": _Parser.activity,
+    "sequence": _Parser.sequence,
+    "member_of": _Parser.member_of,
+    "not_member_of": _Parser.member_of,
 }
+#: Readers that note a condition for each of their parts.
+_READERS_OF_PARTS: Final = ("location", "traits")

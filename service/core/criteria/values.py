@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from abc import ABC, abstractmethod
 from datetime import date as Date  # noqa: N812 - the reader below is named date, as the criteria's key is
 from datetime import datetime
 from decimal import Context, Decimal, InvalidOperation
 from typing import Any, Final
+from uuid import UUID
 
 from service.core import instants
-from service.core.criteria.model import Scalar
-from service.core.criteria.operators import same_type
+from service.core.criteria.model import AttributePredicate, Scalar
+from service.core.criteria.operators import ATTRIBUTE_OPERATORS, same_type
 
 SPAN_DAYS_MAX: Final = 36_500
 LIST_ENTRIES_MAX: Final = 1_000
@@ -19,6 +21,7 @@ TEXT_CHARACTERS_MAX: Final = 1_000
 NUMBER_MAX: Final = Decimal(10) ** 12
 TRAIT_DIGITS_MAX: Final = 38
 EXACT: Final = Context(prec=100)
+_UUID_FORM: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class Values(ABC):
@@ -58,9 +61,23 @@ class Values(ABC):
             return self.fault(path, "must not hold U+0000 or half a surrogate pair")
         return value
 
-    def key_text(self, name: str, path: str) -> bool:
-        """Whether a trait's key is a text that can be stored."""
-        return self.text(name, path) is not None
+    def uuid(self, value: object, path: str) -> UUID | None:
+        """The id of a segment."""
+        if not isinstance(value, str) or not _UUID_FORM.fullmatch(value):
+            return self.fault(path, "must be a segment's id, a UUID of the form 8-4-4-4-12")
+        return UUID(value)
+
+    def attribute_test(self, name: str, test: object, path: str, prefix: str = "") -> AttributePredicate | None:
+        """A test of one trait or property; `prefix` stands before its name in the predicate's field."""
+        operator = self.operator(test, path, tuple(ATTRIBUTE_OPERATORS))
+        if operator is None or self.text(name, path) is None:
+            return None
+        bounds = ("min_value", "max_value") if operator == "between" else ("value",)
+        source = self.mapping(test, path, known=("operator", *bounds))
+        if source is None:
+            return None
+        value = self.trait_value(operator, source, path)
+        return None if value is None else AttributePredicate(prefix + name, operator, value)
 
     def texts(self, value: object, path: str) -> tuple[str, ...] | None:
         """A list of at least one text, without repeats, in the order given."""
@@ -111,6 +128,17 @@ class Values(ABC):
         if isinstance(amount, bool) or not isinstance(amount, int) or not 1 <= amount <= largest:
             return self.fault(f"{path}.{unit}", f"must be a whole number from 1 to {largest}")
         return amount * self.SPAN_UNITS[unit]
+
+    def whole(self, value: object, path: str) -> Decimal | None:
+        """A bound of a count; fractions are allowed and never equal one."""
+        return self.decimal(value, path, None)
+
+    def exact(self, value: object, path: str) -> Decimal | None:
+        """An exact number of at most TRAIT_DIGITS_MAX digits."""
+        number = self._number(value if not isinstance(value, str) or len(value) <= 50 else None)
+        if number is None:
+            return self.fault(path, f"must be a number of at most {TRAIT_DIGITS_MAX} digits")
+        return number
 
     def window(self, source: dict[str, Any], path: str) -> int | None:
         """The optional `window` of a test, in microseconds."""
