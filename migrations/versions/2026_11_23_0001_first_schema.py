@@ -77,6 +77,13 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("left_at IS NULL"),
     )
+    op.create_index(
+        "memberships_past_idx",
+        "customer_segment_memberships",
+        ["segment_id", "customer_id"],
+        unique=False,
+        postgresql_where=sa.text("left_at IS NOT NULL"),
+    )
     op.create_table(
         "customer_segments",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -91,6 +98,8 @@ def upgrade() -> None:
         sa.Column("since", sa.BigInteger(), nullable=False),
         sa.Column("is_silent", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("is_kept", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("revision", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
+        sa.Column("previous", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.Column("customer_count", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("backfill_state", sa.Text(), server_default=sa.text("'none'"), nullable=False),
         sa.Column("backfill_done", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
@@ -171,6 +180,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("customer_id", "order_id", "event_id", name=op.f("order_facts_pkey")),
     )
     op.create_table(
+        "orders",
+        sa.Column("customer_id", sa.Uuid(), nullable=False),
+        sa.Column("order_id", sa.Text(collation="C"), nullable=False),
+        sa.Column("placed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("total", sa.BigInteger(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("products", postgresql.ARRAY(sa.Text(collation="C")), nullable=False),
+        sa.Column("categories", postgresql.ARRAY(sa.Text(collation="C")), nullable=False),
+        sa.PrimaryKeyConstraint("customer_id", "order_id", name=op.f("orders_pkey")),
+        postgresql_with={"fillfactor": "90"},
+    )
+    op.create_table(
         "outbox",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("records", sa.Integer(), nullable=False),
@@ -181,6 +202,17 @@ def upgrade() -> None:
     )
     # A payload lives for milliseconds: compressing it costs more than it saves.
     op.execute("ALTER TABLE outbox ALTER COLUMN payload SET STORAGE EXTERNAL")
+    op.create_table(
+        "pins",
+        sa.Column("customer_id", sa.Uuid(), nullable=False),
+        sa.Column("segment_id", sa.Uuid(), nullable=False),
+        sa.Column("is_included", sa.Boolean(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("created_by", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("customer_id", "segment_id", name=op.f("pins_pkey")),
+    )
+    op.create_index("pins_segment_idx", "pins", ["segment_id", "customer_id"], unique=False)
     op.create_table(
         "profiles",
         sa.Column("customer_id", sa.Uuid(), nullable=False),
@@ -197,8 +229,16 @@ def upgrade() -> None:
         sa.Column("shape_version", sa.Integer(), nullable=False),
         sa.Column("ordinals", sa.LargeBinary(), nullable=False),
         sa.Column("state", sa.LargeBinary(), nullable=False),
+        sa.Column("is_over_limit", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.PrimaryKeyConstraint("customer_id", name=op.f("profiles_pkey")),
         postgresql_with={"fillfactor": "70"},
+    )
+    op.create_index(
+        "profiles_over_limit_idx",
+        "profiles",
+        ["customer_id"],
+        unique=False,
+        postgresql_where=sa.text("is_over_limit"),
     )
     op.create_index(
         "profiles_due_idx",
@@ -244,8 +284,12 @@ def downgrade() -> None:
     op.drop_index("refunds_order_idx", table_name="refunds")
     op.drop_table("refunds")
     op.drop_index("profiles_due_idx", table_name="profiles", postgresql_where=sa.text("next_due_at IS NOT NULL"))
+    op.drop_index("profiles_over_limit_idx", table_name="profiles", postgresql_where=sa.text("is_over_limit"))
     op.drop_table("profiles")
+    op.drop_index("pins_segment_idx", table_name="pins")
+    op.drop_table("pins")
     op.drop_table("outbox")
+    op.drop_table("orders")
     op.drop_table("order_facts")
     op.drop_table("input_frontier")
     op.drop_table("erasures")
@@ -254,6 +298,11 @@ def downgrade() -> None:
     op.drop_index(op.f("customers_external_id_idx"), table_name="customers")
     op.drop_table("customers")
     op.drop_table("customer_segments")
+    op.drop_index(
+        "memberships_past_idx",
+        table_name="customer_segment_memberships",
+        postgresql_where=sa.text("left_at IS NOT NULL"),
+    )
     op.drop_index(
         "memberships_current_idx",
         table_name="customer_segment_memberships",

@@ -179,6 +179,8 @@ ERASE: Final = tuple(
         "customer_facts",
         "activities",
         "customer_segment_memberships",
+        "orders",
+        "pins",
         "profiles",
         "customers",
     )

@@ -26,7 +26,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 metadata: Final = MetaData(
     naming_convention={
@@ -83,6 +83,10 @@ customer_segments = Table(
     _column("since", BigInteger),
     _column("is_silent", Boolean, server_default=text("false")),
     _column("is_kept", Boolean, server_default=text("false")),
+    # Rises with every change of the segment; what ETag and If-Match compare.
+    _column("revision", BigInteger, server_default=text("1")),
+    # Status and criteria before the definition whose backfill runs; what cancelling goes back to.
+    _column("previous", JSONB, nullable=True),
     _column("customer_count", BigInteger, server_default=text("0")),
     _column("backfill_state", Text, server_default=text("'none'")),
     _column("backfill_done", BigInteger, server_default=text("0")),
@@ -134,6 +138,8 @@ profiles = Table(
     _column("shape_version", Integer),
     _column("ordinals", LargeBinary),
     _column("state", LargeBinary),
+    _column("is_over_limit", Boolean, server_default=text("false")),
+    Index("profiles_over_limit_idx", "customer_id", postgresql_where=text("is_over_limit")),
     Index("profiles_due_idx", "next_due_at", postgresql_where=text("next_due_at IS NOT NULL")),
     # Room on each page for the next version of a row; every batch rewrites the profiles it touches.
     postgresql_with={"fillfactor": "70"},
@@ -187,6 +193,32 @@ activities = _fact(
     _column("properties", JSONB),
 )
 
+orders = Table(
+    "orders",
+    metadata,
+    _column("customer_id", Uuid, primary_key=True),
+    _column("order_id", CodePoints, primary_key=True),
+    _column("placed_at", Instant),
+    _column("total", BigInteger),
+    # total less refunds
+    _column("amount", BigInteger),
+    _column("products", ARRAY(CodePoints)),
+    _column("categories", ARRAY(CodePoints)),
+    postgresql_with={"fillfactor": "90"},
+)
+
+pins = Table(
+    "pins",
+    metadata,
+    _column("customer_id", Uuid, primary_key=True),
+    _column("segment_id", Uuid, primary_key=True),
+    _column("is_included", Boolean),
+    _column("source", Text),
+    _column("created_by", Text),
+    _now("created_at"),
+    Index("pins_segment_idx", "segment_id", "customer_id"),
+)
+
 memberships = Table(
     "customer_segment_memberships",
     metadata,
@@ -207,6 +239,7 @@ memberships = Table(
         unique=True,
         postgresql_where=text("left_at IS NULL"),
     ),
+    Index("memberships_past_idx", "segment_id", "customer_id", postgresql_where=text("left_at IS NOT NULL")),
     postgresql_with={"fillfactor": "85"},
 )
 

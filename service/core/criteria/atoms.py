@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Final, NamedTuple
 
-from service.core.criteria.fields import Instant, Needs, Number, PurchaseKey
+from service.core.criteria.fields import Instant, Number, PurchaseKey
 from service.core.criteria.model import (
+    ActivityPredicate,
     All,
     AnyOf,
     AttributePredicate,
     Criteria,
     DatePredicate,
+    MemberPredicate,
     Not,
     NumberPredicate,
     PurchasePredicate,
+    SequencePredicate,
 )
+from service.core.criteria.needs import EXACT, Needs, measure_of
 from service.core.instants import MISSING
 
-#: Places of the columns that every row has; windows and purchases follow.
+#: Places of the columns that every row has; windows, purchases, measures and sequences follow.
 AS_OF, TOTAL_ORDERS, TOTAL_SPENT, REGISTERED_AT, LAST_ORDER_AT, LAST_LOGIN_AT, ATTRIBUTES = range(7)
 FIRST_WINDOW: Final = 7
 
@@ -26,7 +30,6 @@ LOWEST: Final = MISSING + 1
 HIGHEST: Final = 2**63 - 1
 #: Bounds on averages are whole in hundredths of minor units (criteria allow them 4 decimals).
 AVERAGE_SCALE: Final = 10_000
-EXACT: Final = Context(prec=100)
 #: Age of an instant that is missing; older than every age.
 NEVER: Final = HIGHEST
 
@@ -71,7 +74,7 @@ class Opposite(NamedTuple):
     part: Tree
 
 
-Tree = Atom | AttributePredicate | Every | Some | Opposite
+Tree = Atom | AttributePredicate | MemberPredicate | Every | Some | Opposite
 
 
 class Compiler:
@@ -81,9 +84,13 @@ class Compiler:
         self.needs = needs
         self.atoms: dict[Atom, None] = {}
         self.tests: dict[AttributePredicate, None] = {}
-        self._windows = {window: FIRST_WINDOW + 2 * index for index, window in enumerate(needs.windows)}
+        self._windows = {window.span: FIRST_WINDOW + 2 * index for index, window in enumerate(needs.windows)}
         first_purchase = FIRST_WINDOW + 2 * len(needs.windows)
         self._purchases = {key: first_purchase + index for index, key in enumerate(needs.purchases)}
+        first = first_purchase + len(needs.purchases)
+        self._measures = {one.measure: (first + index, one.bounds) for index, one in enumerate(needs.measures)}
+        first += len(needs.measures)
+        self._sequences = {sequence: first + index for index, sequence in enumerate(needs.sequences)}
 
     def tree(self, criteria: Criteria) -> Tree:
         """The tree with atoms and attribute tests as leaves."""
@@ -96,6 +103,12 @@ class Compiler:
         if isinstance(criteria, AttributePredicate):
             self.tests.setdefault(criteria)
             return criteria
+        if isinstance(criteria, MemberPredicate):
+            return criteria
+        if isinstance(criteria, ActivityPredicate):
+            return self._activity(criteria)
+        if isinstance(criteria, SequencePredicate):
+            return self._atom(Source("value", self._sequences[criteria]), 1, 1)
         if isinstance(criteria, NumberPredicate):
             return self._number(criteria)
         if isinstance(criteria, PurchasePredicate):
@@ -139,6 +152,21 @@ class Compiler:
             return self._atom(ceiling, LOWEST, low)
         high = low if predicate.high is None else int(_scaled(predicate.high, AVERAGE_SCALE))
         return Every((self._atom(floor, low, HIGHEST), self._atom(ceiling, LOWEST, high)))
+
+    def _activity(self, predicate: ActivityPredicate) -> Tree:
+        """Compares places among bounds (needs.Bounded)."""
+        column, bounds = self._measures[measure_of(predicate)]
+        place = 2 * bounds.index(predicate.low) + 1
+        high = place if predicate.high is None else 2 * bounds.index(predicate.high) + 1
+        low, high = {
+            "eq": (place, place),
+            "gt": (place + 1, HIGHEST),
+            "gte": (place, HIGHEST),
+            "lt": (LOWEST, place - 1),
+            "lte": (LOWEST, place),
+            "between": (place, high),
+        }[predicate.operator]
+        return self._atom(Source("value", column), low, high)
 
     def _purchase(self, predicate: PurchasePredicate) -> Tree:
         held = tuple(

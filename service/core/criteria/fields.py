@@ -52,18 +52,3 @@ class PurchaseKey(NamedTuple):
 
     kind: Purchase
     name: str
-
-
-class Needs(NamedTuple):
-    """What a set of criteria asks of a profile. All tuples are sorted and free of repeats.
-
-    Windows and offsets are microseconds: an instant t makes a predicate flip at t + offset.
-    """
-
-    windows: tuple[int, ...] = ()
-    registration_offsets: tuple[int, ...] = ()
-    order_offsets: tuple[int, ...] = ()
-    login_offsets: tuple[int, ...] = ()
-    purchases: tuple[PurchaseKey, ...] = ()
-    purchase_offsets: tuple[tuple[PurchaseKey, tuple[int, ...]], ...] = ()
-    attributes: tuple[str, ...] = ()

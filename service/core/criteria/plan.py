@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.core.criteria.atoms import AS_OF, ATTRIBUTES, NEVER, Atom, Compiler, Every, Opposite, Source, Tree
-from service.core.criteria.fields import Needs
 from service.core.criteria.model import AttributePredicate, Criteria
-from service.core.criteria.needs import needs_of
+from service.core.criteria.needs import Needs, needs_of
 from service.core.criteria.operators import attribute_holds
 from service.core.instants import MISSING
 

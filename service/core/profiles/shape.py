@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from service.core.criteria.fields import Needs, Purchase, PurchaseKey
+from service.core.criteria.fields import Purchase, PurchaseKey
+from service.core.criteria.needs import Needs
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from service.core.criteria.fields import Needs
+from service.core.criteria.needs import Needs
 from service.core.instants import MISSING
 from service.core.profiles.profile import Entries, Profile
 from service.core.profiles.shape import Shape
