@@ -26,7 +26,8 @@ from service.adapters.kafka.topics import create_topics
 from service.adapters.postgres.database import Database
 from service.adapters.postgres.migrate import migrate
 from service.adapters.postgres.segments import PostgresSegments
-from service.app.segments import Author, NewSegment, create_segment
+from service.app.segment_changes import create_segment
+from service.app.segments import Author, NewSegment
 from service.clock import make_clock
 from service.settings import Settings, load_settings
 from service.stack.processes import Command, spawn

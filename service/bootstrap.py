@@ -14,6 +14,7 @@ from service.adapters.postgres.store import CatalogueCache, PostgresStore
 from service.app.outgoing import Outgoing
 from service.clock import Clock, make_clock
 from service.core.events.decode import Rules
+from service.core.segments.walk import ENTRIES_MAX
 from service.settings import Settings, SettingsError, load_settings
 from service.stack.errors import StackError
 from service.stack.state import read_stack_file
@@ -31,7 +32,7 @@ SHARED_SETTINGS = (
     "dead_letter_topic",
     "partitions",
     "consumer_group",
-) + ("currency", "clock", "timer_grace_ms", "event_bytes_max", "jwt_audience", "jwt_issuer")
+) + ("currency", "clock", "timer_grace_ms", "event_bytes_max", "jwt_audience", "jwt_issuer", "window_entries_max")
 
 
 def shared_settings(settings: Settings) -> dict[str, Any]:
@@ -79,12 +80,19 @@ class Batches:
     database: Database
     cache: CatalogueCache
     outgoing: Outgoing
+    entries_max: int = ENTRIES_MAX
 
     @asynccontextmanager
     async def store(self) -> AsyncIterator[PostgresStore]:
         """A store within a transaction that commits at the end of the block."""
         async with self.database.batch() as connection:
-            yield PostgresStore(connection, self.cache, self.outgoing)
+            yield PostgresStore(connection, self.cache, self.outgoing, self.entries_max)
+
+
+def open_batches(settings: Settings, database: Database) -> Batches:
+    """Batches on this database, as the settings say."""
+    outgoing = Outgoing(settings.membership_topic, settings.dead_letter_topic)
+    return Batches(database, CatalogueCache(), outgoing, settings.window_entries_max)
 
 
 @dataclass
@@ -106,9 +114,7 @@ async def open_runtime(settings: Settings, role: str, *, pool_size: int = 4) -> 
         yield Runtime(
             settings=settings,
             database=database,
-            batches=Batches(
-                database, CatalogueCache(), Outgoing(settings.membership_topic, settings.dead_letter_topic)
-            ),
+            batches=open_batches(settings, database),
             clock=make_clock(settings.fixed_clock),
             rules=Rules(settings.currency, settings.event_bytes_max, settings.fixed_clock is not None),
         )

@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     event_bytes_max: int = Field(default=1_048_576, ge=1_024, le=33_000_000)
     timer_grace_ms: int = Field(default=200, ge=0, le=60_000)
     timer_hold_seconds_max: float = Field(default=300, gt=0)
+    window_entries_max: int = Field(default=10_000, ge=100, le=1_000_000)
 
     batch_events_max: int = Field(default=4_000, ge=1, le=100_000)
     batch_bytes_max: int = Field(default=67_108_864, ge=1_048_576)

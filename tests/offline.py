@@ -15,12 +15,13 @@ from service.core.events.decode import Rejected, Rules, decode
 from service.core.events.model import Event
 from service.core.instants import MISSING
 from service.core.profiles.codec import decode_state, encode_state
-from service.core.profiles.ledger import Fact, Ledger, LedgerIncomplete, OrderFact, RefundFact, fact_of
+from service.core.profiles.ledger import ActivityFact, Fact, Ledger, LedgerIncomplete, OrderFact, RefundFact, fact_of
 from service.core.profiles.profile import Profile
 from service.core.profiles.shape import Shape
 from service.core.profiles.timeline import next_edge
 from service.core.segments.catalogue import Catalogue, Definition, compile_catalogue
-from service.core.segments.walk import Transition, Walk, by_stamp, members_of
+from service.core.segments.ordinals import members_of
+from service.core.segments.walk import Transition, Walk, by_stamp
 
 SPACE = UUID("00000000-0000-0000-0000-0000000000aa")
 
@@ -75,7 +76,7 @@ class Engine:
         self._commit(walk)
         for some in by_customer.values():
             for event in some:
-                if event.type.startswith("order."):
+                if event.type.startswith("order.") or event.type == "customer.activity":
                     self.facts[event.customer_id][event.id] = fact_of(event)
 
     def expire(self, until: int) -> None:
@@ -115,8 +116,12 @@ class Engine:
         orders = {fact.order_id for fact in touched if fact.order_id is not None}
         refunds = {fact.refund_id for fact in touched if isinstance(fact, RefundFact)}
         refunds |= {one.refund_id for one in known.values() if isinstance(one, RefundFact) and one.order_id in orders}
-        stored = []
+        stored: list[Fact] = []
         for event_id, fact in known.items():
+            if isinstance(fact, ActivityFact):
+                if event_id not in waiting and events is None:
+                    stored.append(fact)
+                continue
             is_touched = fact.refund_id in refunds if isinstance(fact, RefundFact) else fact.order_id in orders
             if event_id not in waiting and (events is None or is_touched):
                 stored.append(fact)

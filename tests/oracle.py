@@ -6,17 +6,31 @@ Shares nothing with the service but the form of events and criteria. Slow and pl
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
+from uuid import UUID, uuid5
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-SPANS = {"days": 86_400_000_000, "hours": 3_600_000_000, "minutes": 60_000_000}
+from tests.oracle_values import (
+    SPANS,
+    comparable,
+    date_passes,
+    exact,
+    figure_passes,
+    is_number,
+    micros,
+    scalar_passes,
+    span,
+)
+
+#: In tests the id of the segment with a key is uuid5(SPACE, key), as in tests/offline.py.
+SPACE = UUID("00000000-0000-0000-0000-0000000000aa")
+FIGURES = ("count", "sum", "avg", "min", "max", "distinct")
 
 
-def micros(text: str) -> int:
-    """Microseconds of an RFC 3339 text."""
-    return (datetime.fromisoformat(text) - EPOCH) // timedelta(microseconds=1)
+def segment_id(key: str) -> str:
+    """The id under which criteria name the segment with this key."""
+    return str(uuid5(SPACE, key))
 
 
 def stamp(event: dict) -> tuple:
@@ -30,23 +44,21 @@ class Customer:
     def __init__(self, events: Iterable[dict]) -> None:
         self.attributes: dict[str, Any] = {}
         self.registered = self.login = None
+        self.activities: list[tuple[int, str, dict[str, Any]]] = []  # (at, name, properties that are there)
         orders: dict[str, dict] = {}
         refunds: dict[str, dict] = {}
-        self.exists = False
         for event in sorted(events, key=stamp):
-            self.exists = True
             data, at = event["data"], micros(event["time"])
             kind = event["type"]
             if kind in ("customer.registered", "customer.updated"):
                 if kind == "customer.registered" and self.registered is None:
                     self.registered = at
-                for name in ("customer_type", "email_subscribed", "location"):
-                    if name in data:
-                        self.attributes[name] = data[name]
-                for key, value in (data.get("traits") or {}).items():
-                    self.attributes["traits." + key] = value
+                self._attributes(data)
             elif kind == "customer.logged_in":
                 self.login = at
+            elif kind == "customer.activity":
+                found = {key: value for key, value in (data.get("properties") or {}).items() if value is not None}
+                self.activities.append((at, data["name"], found))
             elif kind == "order.refunded":
                 known = refunds.setdefault(data["refund_id"], {"at": at})
                 known.update(order=data.get("order_id"), amount=Decimal(str(data["amount"])))
@@ -61,6 +73,20 @@ class Customer:
                     order["total"] = Decimal(str(data["total"]))
                 if data.get("items") is not None:
                     order["items"] = data["items"]
+        self._entries(orders, refunds)
+
+    def _attributes(self, data: dict) -> None:
+        """What is named changes; null makes missing: an attribute, one trait, or all of them."""
+        for name in ("customer_type", "email_subscribed", "location"):
+            if name in data:
+                self.attributes[name] = data[name]
+        if "traits" in data and data["traits"] is None:
+            self.attributes = {key: value for key, value in self.attributes.items() if not key.startswith("traits.")}
+        for key, value in (data.get("traits") or {}).items():
+            self.attributes["traits." + key] = value
+
+    def _entries(self, orders: dict[str, dict], refunds: dict[str, dict]) -> None:
+        """Orders that count, with their refunds, and refunds without order."""
         self.entries = []  # (at, amount, orders, products, categories)
         for order_id, order in orders.items():
             if order["placed"] is None or order.get("cancelled") or order.get("test"):
@@ -73,10 +99,10 @@ class Customer:
             if refund["order"] is None:
                 self.entries.append((refund["at"], -refund["amount"], 0, set(), set()))
 
-    def figures(self, at: int, window: int | None) -> tuple[int, Decimal]:
+    def figures(self, at: int, window: int | None) -> tuple[int, Fraction]:
         """Orders and their net amount."""
         chosen = [one for one in self.entries if window is None or at - window < one[0] <= at]
-        return sum(one[2] for one in chosen), sum((one[1] for one in chosen), Decimal(0))
+        return sum(one[2] for one in chosen), Fraction(sum((one[1] for one in chosen), Decimal(0)))
 
     def instant(self, field: str) -> int | None:
         """Registration, latest order or latest login."""
@@ -84,144 +110,159 @@ class Customer:
             return max((one[0] for one in self.entries if one[2]), default=None)
         return self.registered if field == "registration_date" else self.login
 
+    def did(self, source: dict) -> list[tuple[int, dict[str, Any]]]:
+        """(instant, properties) of the activities with this name whose properties pass every test of `where`."""
+        tests = source.get("where", {})
+        return [
+            (at, found)
+            for at, name, found in self.activities
+            if name == source["name"] and all(scalar_passes(found.get(key), test) for key, test in tests.items())
+        ]
 
-def holds(criteria: dict, customer: Customer, at: int) -> bool:
-    """Whether a customer satisfies criteria at an instant; a criteria object is the conjunction of its keys."""
-    return all(_key(key, value, customer, at) for key, value in criteria.items())
-
-
-def _key(key: str, value: Any, customer: Customer, at: int) -> bool:
-    if key == "all":
-        return all(holds(part, customer, at) for part in value)
-    if key == "any":
-        return any(holds(part, customer, at) for part in value)
-    if key == "not":
-        return not holds(value, customer, at)
-    if key in ("customer_type", "email_subscribed"):
-        found = customer.attributes.get(key)
-        return found is not None and type(found) is type(value) and found == value
-    if key == "location":
-        place = customer.attributes.get("location") or {}
-        parts = {"countries": "country", "states": "state", "cities": "city"}
-        return all(place.get(parts[part]) in names for part, names in value.items())
-    if key == "traits":
-        return all(_trait(customer.attributes.get("traits." + name), test) for name, test in value.items())
-    if key.endswith("_date") or key == "last_login":
-        return _date(customer.instant(key), value, at)
-    if key in ("total_orders", "total_spent", "average_order_value"):
-        return _number(key, value, customer, at)
-    return _purchases(key, value, customer, at)
+    def steps(self, step: dict) -> set[int]:
+        """The instants at which a step of a sequence happened: an order that counts happens at its date."""
+        if "order" in step:
+            return {one[0] for one in self.entries if one[2]}
+        return {at for at, _ in self.did(step["activity"])}
 
 
-def _span(test: dict) -> int:
-    return next(test[unit] * size for unit, size in SPANS.items() if unit in test)
+class World:
+    """One customer at one instant among all definitions, which may ask for one another."""
 
+    def __init__(self, customer: Customer, at: int, segments: dict[str, dict]) -> None:
+        self.customer = customer
+        self.at = at
+        self.segments = {UUID(segment_id(key)): criteria for key, criteria in segments.items()}
 
-def _date(found: int | None, test: dict, at: int) -> bool:
-    if found is None:
-        return False
-    operator = test["operator"]
-    if operator == "within_last":
-        return at - _span(test) < found <= at
-    if operator == "more_than_ago":
-        return found <= at - _span(test)
+    def holds(self, criteria: dict) -> bool:
+        """Whether the customer satisfies criteria; a criteria object is the conjunction of its keys."""
+        return all(self._key(key, value) for key, value in criteria.items())
 
-    def edges(text: str) -> tuple[int, int]:
-        if len(text) == 10:
-            first = micros(text + "T00:00:00Z")
-            return first, first + SPANS["days"] - 1
-        return micros(text), micros(text)
+    def _key(self, key: str, value: Any) -> bool:
+        if key == "all":
+            return all(self.holds(part) for part in value)
+        if key == "any":
+            return any(self.holds(part) for part in value)
+        if key == "not":
+            return not self.holds(value)
+        if key in ("member_of", "not_member_of"):
+            return self._is_member(value) == (key == "member_of")
+        if key == "activity":
+            return self._activity(value)
+        if key == "sequence":
+            return self._sequence(value["steps"], span(value["within"]))
+        if key in ("total_orders", "total_spent", "average_order_value"):
+            return self._number(key, value)
+        if key.startswith(("purchased_", "never_purchased_")):
+            return self._purchases(key, value)
+        if key.endswith("_date") or key == "last_login":
+            return date_passes(self.customer.instant(key), value, self.at)
+        return self._attribute(key, value)
 
-    if operator == "between":
-        return edges(test["start_date"])[0] <= found <= edges(test["end_date"])[1]
-    first, last = edges(test["date"])
-    return found < first if operator == "before" else found > last
+    def _attribute(self, key: str, value: Any) -> bool:
+        attributes = self.customer.attributes
+        if key == "location":
+            place = attributes.get("location") or {}
+            parts = {"countries": "country", "states": "state", "cities": "city"}
+            return all(place.get(parts[part]) in names for part, names in value.items())
+        if key == "traits":
+            return all(scalar_passes(attributes.get("traits." + name), test) for name, test in value.items())
+        found = attributes.get(key)
+        return found is not None and comparable(found) == comparable(value)
 
+    def _is_member(self, other: str) -> bool:
+        """A segment that is not among the definitions has no members."""
+        criteria = self.segments.get(UUID(other))
+        return criteria is not None and self.holds(criteria)
 
-def _number(key: str, test: dict, customer: Customer, at: int) -> bool:
-    orders, spent = customer.figures(at, _span(test["window"]) if "window" in test else None)
-    if key == "average_order_value":
-        if not orders:
+    def _number(self, key: str, test: dict) -> bool:
+        orders, spent = self.customer.figures(self.at, span(test["window"]) if "window" in test else None)
+        if key == "average_order_value":
+            return orders > 0 and figure_passes(spent / orders, test)
+        return figure_passes(Fraction(orders) if key == "total_orders" else spent, test)
+
+    def _purchases(self, key: str, value: Any) -> bool:
+        place = 3 if key == "purchased_products" else 4
+        test = {"any": value} if isinstance(value, list) else value
+        window = span(test["window"]) if "window" in test else None
+        since = None if window is None else self.at - window
+        chosen = [one for one in self.customer.entries if one[2] and (since is None or since < one[0] <= self.at)]
+        held = set().union(*(one[place] for one in chosen)) if chosen else set()
+        if key == "never_purchased_categories":
+            return not held & set(value)
+        return ("any" not in test or bool(held & set(test["any"]))) and ("all" not in test or set(test["all"]) <= held)
+
+    def _activity(self, source: dict) -> bool:
+        """A figure of what was done; without a figure: at least one."""
+        done = self.customer.did(source)
+        if "window" in source:
+            done = [one for one in done if self.at - span(source["window"]) < one[0] <= self.at]
+        figure = next((name for name in FIGURES if name in source), "count")
+        test = source.get(figure, {"operator": "gte", "value": 1})
+        if figure == "count":
+            return figure_passes(Fraction(len(done)), test)
+        values = [found[test["property"]] for _, found in done if test["property"] in found]
+        if figure == "distinct":
+            return figure_passes(Fraction(len({comparable(value) for value in values})), test)
+        numbers = [exact(value) for value in values if is_number(value)]
+        if figure == "sum":
+            return figure_passes(sum(numbers, Fraction(0)), test)
+        if not numbers:
             return False
-        left, scale = spent, Decimal(orders)
-    else:
-        left, scale = (Decimal(orders) if key == "total_orders" else spent), Decimal(1)
+        answers = {"avg": sum(numbers, Fraction(0)) / len(numbers), "min": min(numbers), "max": max(numbers)}
+        return figure_passes(answers[figure], test)
 
-    def bound(name: str) -> Decimal:
-        return Decimal(str(test[name])) * scale
+    def _sequence(self, steps: list[dict], within: int) -> bool:
+        """Whether it has ever happened: from any first instant on, some choice of instants passes every step."""
+        firsts = self.customer.steps(steps[0])
+        return any(self._goes_on(steps[1:], at, at + within) for at in firsts)
 
-    operator = test["operator"]
-    if operator == "between":
-        return bound("min_value") <= left <= bound("max_value")
-    value = bound("value")
-    answers = {"eq": left == value, "gt": left > value, "gte": left >= value, "lt": left < value, "lte": left <= value}
-    return answers[operator]
-
-
-def _purchases(key: str, value: Any, customer: Customer, at: int) -> bool:
-    place = 3 if key == "purchased_products" else 4
-    test = {"any": value} if isinstance(value, list) else value
-    window = _span(test["window"]) if "window" in test else None
-    chosen = [one for one in customer.entries if one[2] and (window is None or at - window < one[0] <= at)]
-    held = set().union(*(one[place] for one in chosen)) if chosen else set()
-    if key == "never_purchased_categories":
-        return not held & set(value)
-    return ("any" not in test or bool(held & set(test["any"]))) and ("all" not in test or set(test["all"]) <= held)
+    def _goes_on(self, steps: list[dict], last: int, end: int) -> bool:
+        """Whether the rest of the steps passes after one that matched at `last`."""
+        count = next((place for place, step in enumerate(steps) if not step.get("not")), len(steps))
+        avoided = set().union(*(self.customer.steps(step) for step in steps[:count])) if count else set()
+        if not steps:
+            return True
+        if count == len(steps):
+            return self.at >= end and not any(last < other <= end for other in avoided)
+        return any(
+            last < at <= end
+            and not any(last < other < at for other in avoided)
+            and self._goes_on(steps[count + 1 :], at, end)
+            for at in self.customer.steps(steps[count])
+        )
 
 
-def _trait(found: Any, test: dict) -> bool:
-    operator = test["operator"]
-    if operator == "exists":
-        return (found is not None) == test.get("value", True)
-    if found is None:
-        return False
+def holds(criteria: dict, customer: Customer, at: int, segments: dict[str, dict] | None = None) -> bool:
+    """Whether a customer satisfies criteria at an instant, among other definitions by key."""
+    return World(customer, at, segments or {}).holds(criteria)
 
-    def same(left: Any, right: Any) -> bool:
-        kinds = [("bool" if isinstance(x, bool) else "text" if isinstance(x, str) else "number") for x in (left, right)]
-        return kinds[0] == kinds[1]
 
-    def exact(value: Any) -> Any:
-        return Decimal(str(value)) if isinstance(value, float) else value
-
-    found = exact(found)
-    if operator == "between":
-        low, high = exact(test["min_value"]), exact(test["max_value"])
-        return same(found, low) and same(found, high) and not isinstance(found, bool) and low <= found <= high
-    value = test["value"]
-    if operator == "in":
-        return any(same(found, one) and found == exact(one) for one in value)
-    if operator == "contains":
-        return isinstance(found, str) and value in found
-    value = exact(value)
-    is_equal = same(found, value) and found == value
-    if operator in ("eq", "ne"):
-        return is_equal == (operator == "eq")
-    if not same(found, value) or isinstance(found, bool):
-        return False
-    return {"gt": found > value, "gte": found >= value, "lt": found < value, "lte": found <= value}[operator]
+def by_customer(events: Iterable[dict]) -> dict[str, list[dict]]:
+    """The events of each customer, each id once; guests are nobody."""
+    found: dict[str, dict[str, dict]] = {}
+    for event in events:
+        if event["data"]["customer_id"] is not None:
+            found.setdefault(event["data"]["customer_id"], {})[event["id"]] = event
+    return {customer_id: list(some.values()) for customer_id, some in found.items()}
 
 
 def members_at(events: list[dict], segments: dict[str, dict], at: int) -> dict[str, set[str]]:
-    """Members by segment at an instant, each event id once."""
-    by_customer: dict[str, dict[str, dict]] = {}
-    for event in events:
-        customer_id = event["data"]["customer_id"]
-        if customer_id is not None and micros(event["time"]) <= at:
-            by_customer.setdefault(customer_id, {})[event["id"]] = event
+    """Members by segment at an instant."""
     found: dict[str, set[str]] = {key: set() for key in segments}
-    for customer_id, some in by_customer.items():
-        customer = Customer(some.values())
+    for customer_id, some in by_customer(event for event in events if micros(event["time"]) <= at).items():
+        world = World(Customer(some), at, segments)
         for key, criteria in segments.items():
-            if holds(criteria, customer, at):
+            if world.holds(criteria):
                 found[key].add(customer_id)
     return found
 
 
 def spans_of(criteria: Any) -> set[int]:
-    """Every span that criteria name, in microseconds."""
-    found = set()
+    """Every span that criteria name, in microseconds: windows, ages, and what holds a sequence."""
+    found: set[int] = set()
     if isinstance(criteria, dict):
-        found |= {criteria[unit] * size for unit, size in SPANS.items() if isinstance(criteria.get(unit), int)}
+        found |= {int(criteria[unit] * size) for unit, size in SPANS.items() if is_number(criteria.get(unit))}
         for value in criteria.values():
             found |= spans_of(value)
     elif isinstance(criteria, list):
@@ -231,22 +272,21 @@ def spans_of(criteria: Any) -> set[int]:
 
 
 def transitions(events: list[dict], segments: dict[str, dict], until: int) -> list[tuple[str, str, int, str]]:
-    """(customer, segment, instant, joined|left), net of each instant, sorted: membership as a function of time."""
+    """(customer, segment, instant, joined|left), net of each instant, sorted: membership as a function of time.
+
+    Time alone changes something only at t + span, t being the instant of an event and span one that criteria name.
+    """
     spans = set().union(*(spans_of(criteria) for criteria in segments.values())) if segments else set()
-    by_customer: dict[str, dict[str, dict]] = {}
-    for event in events:
-        if event["data"]["customer_id"] is not None:
-            by_customer.setdefault(event["data"]["customer_id"], {})[event["id"]] = event
     found = []
-    for customer_id, some in by_customer.items():
-        times = {micros(event["time"]) for event in some.values()}
+    for customer_id, some in by_customer(events).items():
+        times = {micros(event["time"]) for event in some}
         first = min(times)
         looks = sorted(at for at in times | {t + span for t in times for span in spans} if first <= at <= until)
         was: dict[str, bool] = dict.fromkeys(segments, False)
         for at in looks:
-            customer = Customer(event for event in some.values() if micros(event["time"]) <= at)
+            world = World(Customer(event for event in some if micros(event["time"]) <= at), at, segments)
             for key, criteria in segments.items():
-                now = holds(criteria, customer, at)
+                now = world.holds(criteria)
                 if now != was[key]:
                     found.append((customer_id, key, at, "joined" if now else "left"))
                     was[key] = now

@@ -17,7 +17,8 @@ from uuid import UUID, uuid4
 
 from service.adapters.postgres.database import Database
 from service.adapters.postgres.segments import PostgresSegments
-from service.app.segments import Author, NewSegment, SegmentChange, create_segment, update_segment
+from service.app.segment_changes import create_segment, update_segment
+from service.app.segments import Author, NewSegment, SegmentChange
 from service.core import instants
 from tests.e2e.product import Change, all_changes
 

@@ -16,6 +16,8 @@ SELECT count(*), COALESCE(sum(records), 0), COALESCE(extract(epoch FROM now() - 
 """
 DEAD_LETTERS: Final = "SELECT reason, count(*) FROM dead_letters GROUP BY reason ORDER BY reason"
 DUE: Final = "SELECT count(*) FROM profiles WHERE next_due_at <= $1"
+#: Customers with more orders or activities than a profile keeps.
+OVER_LIMIT: Final = "SELECT count(*) FROM profiles WHERE is_over_limit"
 SEGMENTS: Final = """
 SELECT id, segment_name, customer_count, version, backfill_state, backfill_done, backfill_total, status
 FROM customer_segments WHERE NOT is_deleted OR backfill_state = 'running' ORDER BY created_at, id
@@ -39,6 +41,7 @@ class Status:
     due_timers: int
     timers_overtook: int
     customers_set_aside: int
+    over_limit: int
     segments: list[dict[str, Any]]
     roles: dict[str, dict[str, int]]
 
@@ -81,13 +84,14 @@ async def look(settings: Settings, database: Database, reader: OffsetReader, clo
         due = await connection.fetchval(DUE, limit)
         overtook = await connection.fetchval(counters.VALUE, counters.TIMERS_OVERTOOK) or 0
         aside = await connection.fetchval(counters.VALUE, counters.CUSTOMERS_SET_ASIDE) or 0
+        over = await connection.fetchval(OVER_LIMIT)
         rows, records, oldest = await connection.fetchrow(OUTBOX)
         letters = {row[0]: row[1] for row in await connection.fetch(DEAD_LETTERS)}
         roles = {row[0]: {"connections": row[1]} for row in await connection.fetch(ROLES, list(ROLE_NAMES))}
     # Last: rows leave the outbox before everybody can read what they became.
     hanging = await reader.hanging(settings.membership_topic, settings.dead_letter_topic)
     outbox = {"pending": rows, "records": int(records), "oldest_seconds": round(float(oldest), 3)}
-    return Status(lag, outbox, hanging, letters, due, overtook, aside, segments, roles)
+    return Status(lag, outbox, hanging, letters, due, overtook, aside, over, segments, roles)
 
 
 def _segment(row: Any) -> dict[str, Any]:

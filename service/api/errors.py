@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from service.app.exact_json import dumps
-from service.app.segments import SegmentMissing
+from service.app.segments import RevisionMismatch, SegmentConflict, SegmentMissing, SegmentRefused
 from service.core.criteria.parse import CriteriaError
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
@@ -26,10 +26,13 @@ TEXT_CHARACTERS_MAX: Final = 1_000
 #: What went wrong -> status and title. Nowhere else does the API name a status of failure.
 STATUS: Final[Mapping[str, tuple[int, str]]] = {
     "invalid_json": (400, "Bad Request"),
+    "invalid_header": (400, "Bad Request"),
     "unauthenticated": (401, "Unauthorized"),
     "forbidden": (403, "Forbidden"),
     "not_found": (404, "Not Found"),
     "method_not_allowed": (405, "Method Not Allowed"),
+    "conflict": (409, "Conflict"),
+    "precondition_failed": (412, "Precondition Failed"),
     "too_large": (413, "Content Too Large"),
     "invalid": (422, "Unprocessable Content"),
     "too_many": (429, "Too Many Requests"),
@@ -128,6 +131,11 @@ def faults_of(error: ValidationError | RequestValidationError, known: Sequence[s
     return faults
 
 
+def etag(revision: int) -> str:
+    """The entity tag of a segment (RFC 9110, section 8.8.3)."""
+    return f'"{revision}"'
+
+
 def add_error_handlers(app: FastAPI) -> None:
     """Every exception that a request may end with, but for what nobody foresaw (see guard)."""
 
@@ -137,6 +145,18 @@ def add_error_handlers(app: FastAPI) -> None:
 
     async def missing(request: Request, error: Exception) -> Response:
         return problem_response(ApiError("not_found", str(error)), request.url.path)
+
+    async def conflict(request: Request, error: Exception) -> Response:
+        return problem_response(ApiError("conflict", str(error)), request.url.path)
+
+    async def changed(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RevisionMismatch)  # noqa: S101 - registered for it below
+        headers = {"etag": etag(error.revision)}
+        return problem_response(ApiError("precondition_failed", str(error), headers=headers), request.url.path)
+
+    async def unfit(request: Request, error: Exception) -> Response:
+        assert isinstance(error, SegmentRefused)  # noqa: S101 - registered for it below
+        return problem_response(refused([Fault(error.path, str(error), "value_error")]), request.url.path)
 
     async def criteria(request: Request, error: Exception) -> Response:
         assert isinstance(error, CriteriaError)  # noqa: S101 - registered for it below
@@ -157,6 +177,9 @@ def add_error_handlers(app: FastAPI) -> None:
 
     app.add_exception_handler(ApiError, own)
     app.add_exception_handler(SegmentMissing, missing)
+    app.add_exception_handler(SegmentConflict, conflict)
+    app.add_exception_handler(RevisionMismatch, changed)
+    app.add_exception_handler(SegmentRefused, unfit)
     app.add_exception_handler(CriteriaError, criteria)
     app.add_exception_handler(RequestValidationError, parameters)
     app.add_exception_handler(HTTPException, http)

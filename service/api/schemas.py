@@ -6,9 +6,11 @@ from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from service.app.pins import CUSTOMER_IDS_MAX, Pin, PinReport
 from service.app.segments import NewSegment, Segment, SegmentChange
+from service.core import instants
 
 Data = TypeVar("Data")
 
@@ -27,19 +29,21 @@ def _not_blank(text: str) -> str:
     return text
 
 
-def _known_type(name: object) -> object:
-    if name == "static":
-        msg = 'must be "dynamic" or "behavioral"; static segments are not kept by this version of the service'
-        raise ValueError(msg)
-    return name
-
-
 Name = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_storable), AfterValidator(_not_blank)]
 Description = Annotated[str, Field(max_length=5_000), AfterValidator(_storable)]
 Criteria = Annotated[
     Any,
     Field(description="Who belongs to the segment; {} is everybody", json_schema_extra={"type": "object"}),
 ]
+#: Read by app.pins, which names the place of each fault.
+CustomerIds = Annotated[
+    Any,
+    Field(
+        description=f"At most {CUSTOMER_IDS_MAX} ids of customers, as the events give them or as UUIDs",
+        json_schema_extra={"type": "array", "items": {"type": "string"}, "maxItems": CUSTOMER_IDS_MAX},
+    ),
+]
+SegmentType = Literal["static", "dynamic", "behavioral"]
 
 
 class NewSegmentBody(BaseModel):
@@ -50,10 +54,11 @@ class NewSegmentBody(BaseModel):
     segment_name: Name
     description: Description | None = None
     segment_type: Annotated[
-        Literal["dynamic", "behavioral"], BeforeValidator(_known_type), Field(description="A label")
+        SegmentType, Field(description="static: members are listed; dynamic and behavioral: a label, both by criteria")
     ] = "dynamic"
     status: Annotated[Literal["active", "draft"], Field(description="A draft has no members and no events")] = "active"
-    criteria: Criteria
+    criteria: Criteria = None
+    customer_ids: CustomerIds = None
 
     def value(self) -> NewSegment:
         """For the use case."""
@@ -67,12 +72,52 @@ class SegmentChangeBody(BaseModel):
 
     segment_name: Name = ""
     description: Description | None = None
+    segment_type: SegmentType = "dynamic"
     status: Literal["active", "draft", "archived"] = "active"
     criteria: Criteria = None
 
     def value(self) -> SegmentChange:
         """For the use case: only what was given."""
         return SegmentChange(**{name: getattr(self, name) for name in self.model_fields_set})
+
+
+class CustomersBody(BaseModel):
+    """Customers by their ids."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    customer_ids: CustomerIds
+
+
+class PinsChanged(BaseModel):
+    """How many customers were pinned or let go; who is named twice counts once."""
+
+    added: Annotated[int, Field(description="Members by hand from now on")]
+    removed: Annotated[int, Field(description="Members by hand no more, or kept out from now on")]
+    unchanged: int
+    unknown: Annotated[int, Field(description="Without a profile; skipped")]
+    erased: Annotated[int, Field(description="Erased customers are never pinned")]
+    unknown_ids: Annotated[list[str], Field(description="The first of those who are unknown")]
+
+
+class PinData(BaseModel):
+    """A customer who is in or out whatever the criteria say."""
+
+    customer_id: UUID
+    external_id: str
+    pin: Literal["included", "excluded"]
+    source: Annotated[str, Field(examples=["manual", "import"])]
+    created_by: str
+    creator_name: str
+    created_at: datetime
+
+
+class PinPage(BaseModel):
+    """One page of a segment's pins."""
+
+    pins: list[PinData]
+    next_cursor: Annotated[str | None, Field(description="For the next page; null after the last")]
+    total: int
 
 
 class Backfill(BaseModel):
@@ -88,7 +133,7 @@ class SegmentData(BaseModel):
     id: UUID
     segment_name: str
     description: str | None
-    segment_type: Literal["static", "dynamic", "behavioral"]
+    segment_type: SegmentType
     status: Literal["active", "draft", "archived"]
     criteria: dict[str, Any]
     customer_ids: list[UUID] | None = None
@@ -102,6 +147,10 @@ class SegmentData(BaseModel):
     is_deleted: bool
     version: Annotated[int, Field(description="Rises with the criteria only")]
     backfill: Backfill
+    as_of: Annotated[
+        datetime | None, Field(description="Membership is complete up to here; not in lists of segments")
+    ] = None
+    pins: Annotated[PinsChanged | None, Field(description="Of a static segment that was created with customers")] = None
 
 
 class SegmentPage(BaseModel):
@@ -149,6 +198,7 @@ class CustomerPage(BaseModel):
     customers: list[CustomerData]
     next_cursor: Annotated[str | None, Field(description="For the next page; null after the last")]
     total: int
+    as_of: Annotated[datetime, Field(description="The page is complete up to here")]
 
 
 class Answer(BaseModel, Generic[Data]):
@@ -198,4 +248,34 @@ def segment_data(segment: Segment) -> dict[str, Any]:
         "is_deleted": segment.is_deleted,
         "version": segment.version,
         "backfill": {"state": segment.backfill_state, "progress": segment.backfill_progress},
+    }
+
+
+def shown_segment(segment: Segment, complete_to: int) -> dict[str, Any]:
+    """A segment as the answers about it alone show it, with the instant up to which its membership is complete."""
+    return {**segment_data(segment), "as_of": instants.to_text(complete_to)}
+
+
+def pins_changed(report: PinReport) -> dict[str, Any]:
+    """What became of the customers that a request named (PinsChanged)."""
+    return {
+        "added": report.added,
+        "removed": report.removed,
+        "unchanged": report.unchanged,
+        "unknown": report.unknown,
+        "erased": report.erased,
+        "unknown_ids": report.unknown_ids,
+    }
+
+
+def pin_data(pin: Pin) -> dict[str, Any]:
+    """A pin as the API shows it (PinData)."""
+    return {
+        "customer_id": str(pin.customer_id),
+        "external_id": pin.external_id or str(pin.customer_id),
+        "pin": "included" if pin.is_included else "excluded",
+        "source": pin.source,
+        "created_by": pin.created_by,
+        "creator_name": pin.creator_name,
+        "created_at": pin.created_at,
     }

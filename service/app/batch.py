@@ -18,7 +18,7 @@ from service.core.profiles.ledger import Ledger, LedgerIncomplete
 from service.core.profiles.profile import Profile
 from service.core.profiles.timeline import NO_EDGE, next_edge
 from service.core.segments.catalogue import Catalogue
-from service.core.segments.walk import Transition, Walk, by_stamp
+from service.core.segments.walk import Manual, Transition, Walk, by_stamp
 
 
 @dataclass
@@ -26,10 +26,13 @@ class Work:
     """What a batch has to do.
 
     Attributes:
-        events: new events by customer; guests under identity.GUEST.
-        stored: profiles already locked, for timers and backfills.
         now: the clock, microseconds.
+        recorded_at: real time, microseconds.
+        events: new events by customer; guests under identity.GUEST.
+        stored: profiles already locked, for timers, backfills and changes by hand.
         until: timers go on to this instant; MISSING for batches of events.
+        manual: a change by hand for each of `stored` and `unknown`.
+        unknown: (customer id, external id) of customers without a profile that a change by hand names.
     """
 
     now: int
@@ -37,6 +40,8 @@ class Work:
     events: Mapping[UUID, Sequence[Event]] = field(default_factory=dict)
     stored: Sequence[StoredProfile] = ()
     until: int = MISSING
+    manual: Manual | None = None
+    unknown: Sequence[tuple[UUID, str]] = ()
 
 
 @dataclass
@@ -54,7 +59,7 @@ async def run_batch(store: Store, catalogue: Catalogue, work: Work) -> Outcome:
     outcome = Outcome()
     # By bytes, as PostgreSQL orders them; comparing UUID objects costs ten times as much.
     customer_ids = sorted((one for one in work.events if one != identity.GUEST), key=lambda one: one.int)
-    locked = list(work.stored) if work.stored else await store.lock_profiles(customer_ids)  # 3
+    locked = await store.lock_profiles(customer_ids) if customer_ids else list(work.stored)  # 3
     profiles = {stored.customer_id: stored for stored in locked}
     missing = [customer_id for customer_id in customer_ids if customer_id not in profiles]
     tombstones = await store.erased(missing) if missing else set()
@@ -65,10 +70,11 @@ async def run_batch(store: Store, catalogue: Catalogue, work: Work) -> Outcome:
         else:
             events[customer_id] = some
     fresh, touched = await _new_events(store, events, outcome)  # 4
-    walked = _Walker(catalogue, work, profiles, fresh, touched)
+    walked = _Walker(Walk(catalogue, store.entries_max), work, profiles, fresh, touched)
     behind = walked.walk_all()  # 5
     if behind:
-        walked.walk_again(behind, await store.all_facts(sorted(behind)))
+        names = catalogue.shape.activity_names
+        walked.walk_again(behind, await store.all_facts(sorted(behind), names))
     outcome.transitions = walked.walk.transitions()  # 6
     outcome.customers = len(walked.walk.profiles)
     await _write(store, catalogue, walked, fresh, outcome, work)  # 7
@@ -111,14 +117,15 @@ class _Walker:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        walk: Walk,
         work: Work,
         stored: Mapping[UUID, StoredProfile],
         events: Mapping[UUID, list[Event]],
         touched: Mapping[UUID, list[StoredFact]],
     ) -> None:
-        self.walk = Walk(catalogue)
+        self.walk = walk
         self.work = work
+        self.unknown = dict(work.unknown)
         self.stored = stored
         self.events = events
         self.touched = touched
@@ -126,8 +133,8 @@ class _Walker:
     def walk_all(self) -> list[UUID]:
         """Gives the customers that need their whole ledger."""
         behind = []
-        customer_ids = self.stored if self.work.stored else [one for one in self.events if one != identity.GUEST]
-        for customer_id in customer_ids:
+        events = [one for one in self.events if one != identity.GUEST]
+        for customer_id in events or [*self.stored, *self.unknown]:
             mark = self.walk.mark()
             try:
                 self._walk(customer_id, self.touched.get(customer_id, ()), is_complete=False)
@@ -147,10 +154,12 @@ class _Walker:
     def _walk(self, customer_id: UUID, facts: Sequence[StoredFact], *, is_complete: bool) -> None:
         events = self.events.get(customer_id, [])
         stored = self.stored.get(customer_id)
-        profile = _profile(stored) if stored else _new_profile(customer_id, events[0].external_id)
+        external_id = events[0].external_id if events else self.unknown.get(customer_id, "")
+        profile = _profile(stored) if stored else _new_profile(customer_id, external_id)
         waiting = {event.id for event in profile.pending}
         ledger = Ledger(is_complete, [one.fact for one in facts if one.event_id not in waiting])
-        self.walk.add(profile, events, ledger, now=self.work.now, until=self.work.until)
+        work = self.work
+        self.walk.add(profile, events, ledger, now=work.now, until=work.until, manual=work.manual)
 
 
 def _new_profile(customer_id: UUID, external_id: str) -> Profile:
@@ -186,6 +195,9 @@ async def _write(
     kept = [profile for profile in profiles if not profile.is_erased]
     if kept:
         await store.write_profiles(kept, {one.customer_id: next_due(one, catalogue) for one in kept})
+    orders = [one for one in walked.walk.order_changes if not one[0].is_erased]
+    if orders:
+        await store.write_orders(orders)
     if outcome.transitions:
         await store.write_memberships(outcome.transitions, work.recorded_at)
     if erased:
@@ -213,4 +225,4 @@ def next_due(profile: Profile, catalogue: Catalogue) -> int | None:
     return None if due == NO_EDGE else due
 
 
-__all__ = ["DeadLetter", "Outcome", "Work", "next_due", "run_batch"]
+__all__ = ["DeadLetter", "Manual", "Outcome", "Work", "next_due", "run_batch"]

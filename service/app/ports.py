@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from service.core.events.model import Event
-from service.core.profiles.ledger import Fact
+from service.core.profiles.ledger import Fact, OrderChange
 from service.core.profiles.profile import Profile
 from service.core.segments.catalogue import Catalogue
 from service.core.segments.walk import Transition
@@ -61,7 +61,13 @@ class Offset(NamedTuple):
 
 
 class Store(Protocol):
-    """The statements of one batch, all in one transaction."""
+    """The statements of one batch, all in one transaction.
+
+    Attributes:
+        entries_max: how many entries of one kind a profile keeps.
+    """
+
+    entries_max: int
 
     async def catalogue(self) -> Catalogue:
         """The current definitions; holds the catalogue shared until the transaction ends."""
@@ -89,8 +95,8 @@ class Store(Protocol):
         """Facts of the orders and refunds that these events touch."""
         ...
 
-    async def all_facts(self, customer_ids: Sequence[UUID]) -> list[StoredFact]:
-        """All order facts and refunds of these customers."""
+    async def all_facts(self, customer_ids: Sequence[UUID], activities: Sequence[str]) -> list[StoredFact]:
+        """All order facts and refunds of these customers, and their activities of these names."""
         ...
 
     async def known_ids(self, events: Collection[Event]) -> set[tuple[UUID, str]]:
@@ -103,6 +109,10 @@ class Store(Protocol):
 
     async def write_profiles(self, profiles: Sequence[Profile], due: Mapping[UUID, int | None]) -> None:
         """Stores new and changed profiles; a row count that differs stops the batch."""
+        ...
+
+    async def write_orders(self, changes: Sequence[tuple[Profile, OrderChange]]) -> None:
+        """Stores what became of orders: one row for each that counts."""
         ...
 
     async def write_memberships(self, transitions: Sequence[Transition], recorded_at: int) -> None:

@@ -1,30 +1,28 @@
-"""Use cases of segments: create, change, delete, read. Lists are plain reads (STYLE R10) and need none.
+"""Segments as people know them: what is stored of one, what callers give, and what their use cases ask of a store.
 
-Every change of a definition runs in one transaction that holds the catalogue exclusively, so that no batch or timer is
-under way while it happens: one sees the definition before it or the one after it, never both. `introduced` and `since`
-say when the membership of the customers who are already there must be looked at again; the backfill does that.
+Lists are plain reads (STYLE R10) and need no use case; changes are in segment_changes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from msgspec import UNSET, UnsetType
 
-from service.app.exact_json import canonical
-from service.clock import Clock
-from service.core.criteria.needs import needs_of
-from service.core.criteria.parse import parse_criteria
 from service.core.profiles.shape import Shape
 
 ACTIVE: Final = "active"
 DRAFT: Final = "draft"
 ARCHIVED: Final = "archived"
 STATUSES: Final = (ACTIVE, DRAFT, ARCHIVED)
-SEGMENT_TYPES: Final = ("dynamic", "behavioral")
+#: Members are listed by hand or by import; there are no criteria.
+STATIC: Final = "static"
+#: What a static segment has in the place of criteria.
+NO_CRITERIA: Final[dict[str, Any]] = {}
 SORT_FIELDS: Final = (
     "created_at",
     "updated_at",
@@ -43,6 +41,28 @@ class SegmentMissing(Exception):
         super().__init__(f"There is no segment {segment}")
 
 
+class SegmentConflict(Exception):
+    """What is asked cannot be done to the segment as it is; the message says why and what to do first."""
+
+
+class RevisionMismatch(Exception):
+    """The segment has changed since the caller read it."""
+
+    def __init__(self, revision: int) -> None:
+        super().__init__(
+            f'The segment has changed since it was read: its ETag is "{revision}" now; read it again, then repeat'
+        )
+        self.revision = revision
+
+
+class SegmentRefused(Exception):
+    """A field of the request does not fit the segment; `path` names it."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 class Author(NamedTuple):
     """Who makes a change; kept in `users`."""
 
@@ -50,9 +70,22 @@ class Author(NamedTuple):
     name: str
 
 
+class Referrer(NamedTuple):
+    """A segment whose criteria name other segments."""
+
+    segment_id: UUID
+    segment_name: str
+    criteria: Any
+
+
 @dataclass(frozen=True)
 class Segment:
-    """A segment as it is stored; `criteria` is the JSON as given."""
+    """A segment as it is stored; `criteria` is the JSON as given.
+
+    Attributes:
+        revision: rises with every change of the segment; what ETag and If-Match compare.
+        previous: {"status", "criteria"} before the definition whose backfill runs; None where none runs.
+    """
 
     id: UUID
     segment_name: str
@@ -71,6 +104,8 @@ class Segment:
     backfill_done: int = 0
     backfill_total: int = 0
     is_deleted: bool = False
+    revision: int = 1
+    previous: Any = None
     creator_name: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
@@ -78,8 +113,13 @@ class Segment:
 
     @property
     def is_live(self) -> bool:
-        """Whether it has members by its criteria."""
+        """Whether it may have members."""
         return self.status == ACTIVE and not self.is_deleted
+
+    @property
+    def is_static(self) -> bool:
+        """Whether its members are listed instead of following from criteria."""
+        return self.segment_type == STATIC
 
     @property
     def backfill_progress(self) -> float:
@@ -91,10 +131,10 @@ class Segment:
 
 @dataclass(frozen=True)
 class NewSegment:
-    """What a caller gives to create one."""
+    """What a caller gives to create one; a static one has no criteria."""
 
     segment_name: str
-    criteria: Any
+    criteria: Any = None
     description: str | None = None
     segment_type: str = "dynamic"
     status: str = ACTIVE
@@ -106,6 +146,7 @@ class SegmentChange:
 
     segment_name: str | UnsetType = UNSET
     description: str | UnsetType | None = UNSET
+    segment_type: str | UnsetType = UNSET
     status: str | UnsetType = UNSET
     criteria: Any | UnsetType = UNSET
 
@@ -159,100 +200,17 @@ class SegmentStore(Protocol):
         """Stores what differs and nothing else, for others count the backfill and the members on meanwhile."""
         ...
 
+    async def names(self, segment_ids: Collection[UUID]) -> dict[UUID, str]:
+        """The names of those of the segments that there are and that have not been deleted."""
+        ...
+
+    async def referrers(self) -> Sequence[Referrer]:
+        """All segments, not deleted, whose criteria name other segments."""
+        ...
+
     async def add_version(self, segment: Segment, author: Author) -> None:
         """Keeps the criteria of the segment's present version for later."""
         ...
-
-
-async def create_segment(store: SegmentStore, clock: Clock, author: Author, new: NewSegment) -> Segment:
-    """Stores a new segment; its backfill starts with the commit.
-
-    Raises:
-        CriteriaError: with every fault of the criteria.
-    """
-    needs = needs_of([parse_criteria(new.criteria)])
-    segment = Segment(
-        id=uuid4(),
-        segment_name=new.segment_name,
-        description=new.description,
-        segment_type=new.segment_type,
-        status=new.status,
-        criteria=new.criteria,
-        version=1,
-        created_by=author.id,
-    )
-    profiles = await store.count_profiles()  # before the lock, for it may take a while
-    version, shape = await store.lock_catalogue()
-    if segment.is_live:
-        segment = _introduced(segment, version + 1, clock(), profiles or await store.count_profiles(), is_silent=False)
-        shape = shape.grown_for(needs)
-    await store.note_author(author)
-    await store.insert(segment)
-    await store.add_version(segment, author)
-    await store.store_catalogue(version + 1, shape)
-    return await read_segment(store, segment.id)
-
-
-async def update_segment(
-    store: SegmentStore, clock: Clock, author: Author, segment_id: UUID, change: SegmentChange, *, is_silent: bool
-) -> Segment:
-    """Changes a segment; a new definition starts a backfill with the commit. No change at all leaves no trace.
-
-    Args:
-        store: the transaction's statements.
-        clock: gives the instant from which the change holds.
-        author: who changes it.
-        segment_id: which.
-        change: what is to be different.
-        is_silent: the joins and leaves that the change itself causes are stored, not published.
-
-    Raises:
-        SegmentMissing: no such segment.
-        CriteriaError: with every fault of the criteria.
-    """
-    if change.criteria is not UNSET:
-        parse_criteria(change.criteria)
-    profiles = await store.count_profiles() if change.touches_membership else 0
-    version, shape = await store.lock_catalogue()
-    before = await read_segment(store, segment_id)
-    after = _changed(before, change)
-    if after == before:
-        return before
-    if after.is_live and (after.version > before.version or not before.is_live):
-        shape = shape.grown_for(needs_of([parse_criteria(after.criteria)]))
-        is_introduced = True
-    else:
-        is_introduced = before.is_live and not after.is_live
-    if is_introduced:
-        profiles = profiles or await store.count_profiles()
-        after = _introduced(after, version + 1, clock(), profiles, is_silent=is_silent)
-    await store.note_author(author)
-    await store.update(before, after)
-    if after.version > before.version:
-        await store.add_version(after, author)
-    await store.store_catalogue(version + 1, shape)
-    return await read_segment(store, segment_id)
-
-
-async def delete_segment(
-    store: SegmentStore, clock: Clock, author: Author, segment_id: UUID, *, is_silent: bool
-) -> Segment:
-    """Deletes a segment: nobody finds it any more, and its members leave with the backfill.
-
-    Raises:
-        SegmentMissing: no such segment.
-    """
-    profiles = await store.count_profiles()
-    version, shape = await store.lock_catalogue()
-    before = await read_segment(store, segment_id)
-    after = replace(before, is_deleted=True)
-    if before.is_live:
-        profiles = profiles or await store.count_profiles()
-        after = _introduced(after, version + 1, clock(), profiles, is_silent=is_silent)
-    await store.note_author(author)
-    await store.update(before, after)
-    await store.store_catalogue(version + 1, shape)
-    return after
 
 
 async def read_segment(store: SegmentStore, segment_id: UUID) -> Segment:
@@ -265,32 +223,3 @@ async def read_segment(store: SegmentStore, segment_id: UUID) -> Segment:
     if segment is None:
         raise SegmentMissing(str(segment_id))
     return segment
-
-
-def _changed(before: Segment, change: SegmentChange) -> Segment:
-    after = replace(
-        before,
-        segment_name=before.segment_name if change.segment_name is UNSET else change.segment_name,
-        description=before.description if change.description is UNSET else change.description,
-        status=before.status if change.status is UNSET else change.status,
-    )
-    if change.criteria is UNSET or canonical(change.criteria) == canonical(before.criteria):
-        return after
-    return replace(after, criteria=change.criteria, version=before.version + 1)
-
-
-def _introduced(segment: Segment, version: int, now: int, profiles: int, *, is_silent: bool) -> Segment:
-    """The segment with a definition that the customers who are already there do not know yet.
-
-    `profiles` must be exact about none: then nobody has to be told, and no backfill would ever come by.
-    """
-    return replace(
-        segment,
-        introduced=version,
-        since=now,
-        is_silent=is_silent,
-        is_kept=segment.is_live or profiles > 0,
-        backfill_state="running" if profiles else "done",
-        backfill_done=0,
-        backfill_total=profiles,
-    )

@@ -106,6 +106,8 @@ def _print(answer: dict[str, Any]) -> None:
         console.print(f"[red]timers fired ahead of unread input: {answer['timers_overtook']} times[/red]")
     if answer["customers_set_aside"]:
         console.print(f"[red]customers whose profile cannot be walked: {answer['customers_set_aside']}[/red]")
+    if answer["over_limit"]:
+        console.print(f"[red]customers beyond the limits of a profile: {answer['over_limit']}[/red]")
     letters = ", ".join(f"{reason} {count}" for reason, count in answer["dead_letters"].items())
     console.print(f"dead letters: {letters or 'none'}")
     console.print(f"roles: {', '.join(answer['roles']) or 'none'}")

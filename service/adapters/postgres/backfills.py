@@ -17,10 +17,10 @@ SET backfill_done = backfill_done + $2, backfill_total = GREATEST(backfill_total
 WHERE backfill_state = 'running' AND introduced <= $1
 """
 
-#: Nobody is behind any more. What is on its way out is then forgotten by the hot path.
+#: Nobody is behind any more, so there is nothing to cancel. What is on its way out is forgotten by the hot path.
 FINISH: Final = """
 UPDATE customer_segments
-SET backfill_state = 'done', backfill_done = backfill_total, last_updated = now(),
+SET backfill_state = 'done', backfill_done = backfill_total, previous = NULL, last_updated = now(),
     is_kept = status = 'active' AND NOT is_deleted
 WHERE backfill_state = 'running' AND introduced <= $1
 """

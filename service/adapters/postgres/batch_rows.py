@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from service.app.exact_json import dumps
+from service.app.exact_json import dumps, loads
 from service.app.ports import DeadLetter, StoredFact
 from service.core.criteria.fields import TRAIT_PREFIX
 from service.core.events.model import (
@@ -26,7 +26,7 @@ from service.core.events.model import (
 )
 from service.core.instants import MISSING, from_datetime, to_datetime
 from service.core.profiles.codec import encode_state
-from service.core.profiles.ledger import OrderFact, RefundFact
+from service.core.profiles.ledger import ActivityFact, Contribution, OrderFact, RefundFact
 from service.core.profiles.profile import Profile
 from service.core.segments.walk import Transition
 
@@ -48,7 +48,18 @@ PROFILE_COLUMNS: Final = (
     "first_seen_at",
     "registered_at",
     "last_order_at",
-) + ("last_login_at", "evaluated_to", "next_due_at", "born", "mark", "shape_version", "ordinals", "state")
+) + (
+    "last_login_at",
+    "evaluated_to",
+    "next_due_at",
+    "born",
+    "mark",
+    "shape_version",
+    "ordinals",
+    "state",
+    "is_over_limit",
+)
+ORDER_COLUMNS: Final = ("customer_id", "order_id", "placed_at", "total", "amount", "products", "categories")
 _TEXTS: Final = ("name", "first_name", "email", "phone", "locale", "timezone", "customer_type")
 _PLACES: Final = ("country", "state", "city")
 _FLAGS: Final = ("email_subscribed", "sms_subscribed", "push_subscribed")
@@ -87,6 +98,12 @@ def refund_fact(row: Any) -> StoredFact:
     customer_id, event_id, refund, order, time, sequence, amount = row
     stamp = (from_datetime(time), sequence is not None, sequence or "", event_id)
     return StoredFact(customer_id, event_id, RefundFact(refund, order, stamp, amount))
+
+
+def activity_fact(row: Any) -> StoredFact:
+    """One row of activities, in the order of columns of batch_sql."""
+    customer_id, event_id, name, time, properties = row
+    return StoredFact(customer_id, event_id, ActivityFact(name, from_datetime(time), loads(properties)))
 
 
 def fact_rows(events: Sequence[Event]) -> dict[str, tuple[tuple[str, ...], list[tuple[Any, ...]]]]:
@@ -140,7 +157,15 @@ def profile_row(profile: Profile, due: int | None) -> tuple[Any, ...]:
         profile.shape_version,
         profile.ordinals,
         encode_state(profile),
+        bool(profile.over),
     )
+
+
+def order_row(customer_id: UUID, order_id: str, order: Contribution) -> tuple[Any, ...]:
+    """One row of orders, in the order of ORDER_COLUMNS."""
+    products = sorted({item.product_id for item in order.items})
+    categories = sorted({item.category for item in order.items if item.category is not None})
+    return customer_id, order_id, to_datetime(order.at), order.total, order.amount, products, categories
 
 
 def _or_none(instant: int) -> int | None:
@@ -151,7 +176,7 @@ def customer_row(profile: Profile) -> tuple[Any, ...]:
     """One row of customers, in the order of CUSTOMER_COLUMNS."""
     found = {name: value for name, (value, _) in profile.attributes.items() if value is not None}
     place = found.get("location") or Location()
-    traits = {name.removeprefix(TRAIT_PREFIX): _exact(found[name]) for name in found if name.startswith(TRAIT_PREFIX)}
+    traits = {name.removeprefix(TRAIT_PREFIX): _exact(value) for name, value in profile.traits()}
     return (
         profile.customer_id,
         profile.external_id,

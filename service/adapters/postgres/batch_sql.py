@@ -93,6 +93,13 @@ CROSS JOIN LATERAL (
 #: All refunds of some customers.
 ALL_REFUNDS: Final = f"SELECT {_REFUND} FROM refunds r WHERE r.customer_id = ANY($1::uuid[])"  # noqa: S608
 
+#: All activities of some customers that profiles keep something of.
+ALL_ACTIVITIES: Final = """
+SELECT customer_id, event_id, name, time, properties::text
+FROM activities
+WHERE customer_id = ANY($1::uuid[]) AND name = ANY($2::text[])
+"""
+
 #: Which events without a natural id are stored.
 KNOWN_CUSTOMER_FACTS: Final = """
 SELECT k.customer_id, k.event_id
@@ -115,11 +122,12 @@ UPDATE profiles p SET
     total_orders = u.total_orders, total_spent = u.total_spent, first_seen_at = u.first_seen_at,
     registered_at = u.registered_at, last_order_at = u.last_order_at, last_login_at = u.last_login_at,
     evaluated_to = u.evaluated_to, next_due_at = u.next_due_at, born = u.born, mark = u.mark,
-    shape_version = u.shape_version, ordinals = u.ordinals, state = u.state
+    shape_version = u.shape_version, ordinals = u.ordinals, state = u.state, is_over_limit = u.is_over_limit
 FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
-            $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::integer[], $13::bytea[], $14::bytea[])
+            $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::integer[], $13::bytea[], $14::bytea[],
+            $15::boolean[])
     AS u (customer_id, total_orders, total_spent, first_seen_at, registered_at, last_order_at, last_login_at,
-          evaluated_to, next_due_at, born, mark, shape_version, ordinals, state)
+          evaluated_to, next_due_at, born, mark, shape_version, ordinals, state, is_over_limit)
 CROSS JOIN LATERAL (SELECT ctid AS place FROM profiles WHERE customer_id = u.customer_id OFFSET 0) k
 WHERE p.ctid = k.place
 """
@@ -138,6 +146,29 @@ FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text
           city, email_subscribed, sms_subscribed, push_subscribed, traits)
 CROSS JOIN LATERAL (SELECT ctid AS place FROM customers WHERE customer_id = u.customer_id OFFSET 0) k
 WHERE c.ctid = k.place
+"""
+
+#: Stores what orders that counted before are now.
+UPDATE_ORDERS: Final = """
+UPDATE orders o SET
+    placed_at = u.placed_at, total = u.total, amount = u.amount,
+    products = ARRAY(SELECT jsonb_array_elements_text(u.products)),
+    categories = ARRAY(SELECT jsonb_array_elements_text(u.categories))
+FROM unnest($1::uuid[], $2::text[], $3::timestamptz[], $4::bigint[], $5::bigint[], $6::jsonb[], $7::jsonb[])
+    AS u (customer_id, order_id, placed_at, total, amount, products, categories)
+CROSS JOIN LATERAL (
+    SELECT ctid AS place FROM orders WHERE customer_id = u.customer_id AND order_id = u.order_id OFFSET 0
+) k
+WHERE o.ctid = k.place
+"""
+#: Orders that do not count any more.
+DELETE_ORDERS: Final = """
+DELETE FROM orders o
+USING unnest($1::uuid[], $2::text[]) AS u (customer_id, order_id)
+CROSS JOIN LATERAL (
+    SELECT ctid AS place FROM orders WHERE customer_id = u.customer_id AND order_id = u.order_id OFFSET 0
+) k
+WHERE o.ctid = k.place
 """
 
 #: Closes memberships that were open before this batch; `ordinal` is that of the join.

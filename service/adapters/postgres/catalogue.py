@@ -13,8 +13,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.adapters.postgres.database import CATALOGUE_LOCK
+from service.adapters.postgres.shape_json import shape_from_json, shape_to_json
 from service.app import exact_json
-from service.core.criteria.fields import Purchase, PurchaseKey
 from service.core.criteria.parse import parse_criteria
 from service.core.profiles.shape import Shape
 from service.core.segments.catalogue import NOBODY, Catalogue, Definition, compile_catalogue
@@ -26,29 +26,12 @@ CATALOGUE_SQL: Final = "SELECT version, CAST(shape AS text) FROM catalogue"
 #: All definitions that batches and timers evaluate, those on their way out included, for `catalogue_from_rows`.
 DEFINITIONS_SQL: Final = """
 SELECT id, slot, segment_name, version, CAST(criteria AS text), status = 'active' AND NOT is_deleted,
-       introduced, since, is_silent
+       segment_type = 'static', introduced, since, is_silent
 FROM customer_segments
 WHERE is_kept
 ORDER BY slot
 """
 STORE_CATALOGUE_SQL: Final = "UPDATE catalogue SET version = :version, shape = CAST(:shape AS jsonb)"
-
-
-def shape_from_json(source: str) -> Shape:
-    """The shape as `catalogue.shape` holds it: {"version", "purchases": [[kind, name], ...], "window_max"}."""
-    stored = exact_json.loads(source)
-    purchases = tuple(PurchaseKey(Purchase(kind), name) for kind, name in stored["purchases"])
-    return Shape(stored["version"], purchases, stored["window_max"])
-
-
-def shape_to_json(shape: Shape) -> str:
-    """What `shape_from_json` reads back."""
-    stored = {
-        "version": shape.version,
-        "purchases": [[str(kind), name] for kind, name in shape.purchases],
-        "window_max": shape.window_max,
-    }
-    return exact_json.dumps(stored).decode()
 
 
 def catalogue_from_rows(version: int, shape_json: str, rows: Iterable[Sequence[Any]]) -> Catalogue:
@@ -63,12 +46,13 @@ def catalogue_from_rows(version: int, shape_json: str, rows: Iterable[Sequence[A
             slot=slot,
             name=name,
             version=segment_version,
-            criteria=parse_criteria(exact_json.loads(criteria)) if is_active else NOBODY,
+            criteria=parse_criteria(exact_json.loads(criteria)) if is_live and not is_static else NOBODY,
             introduced=introduced,
             since=since,
             is_silent=is_silent,
+            is_live=is_live,
         )
-        for segment_id, slot, name, segment_version, criteria, is_active, introduced, since, is_silent in rows
+        for segment_id, slot, name, segment_version, criteria, is_live, is_static, introduced, since, is_silent in rows
     ]
     return compile_catalogue(version, definitions, shape_from_json(shape_json))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -13,13 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.adapters.postgres import catalogue
 from service.adapters.postgres.tables import customer_segments, memberships, profiles, segment_versions, users
 from service.app import exact_json
-from service.app.segments import Author, Segment, SegmentQuery
+from service.app.segments import STATIC, Author, Referrer, Segment, SegmentQuery
 from service.core.profiles.shape import Shape
 
 _segments: Final = customer_segments.c
 #: The columns that a change may touch, beside those that follow from it.
-_CHANGING: Final = ("segment_name", "description", "status", "version", "is_deleted")
-#: The columns that a new definition sets, all of them together; the backfill counts them on.
+_CHANGING: Final = ("segment_name", "description", "segment_type", "status", "version", "revision", "is_deleted")
+#: The columns that a new definition sets, with `previous` all of them together; the backfill counts them on.
 _INTRODUCING: Final = (
     "introduced",
     "since",
@@ -33,7 +33,6 @@ _PLAIN: Final = (
     "id",
     *_CHANGING,
     *_INTRODUCING,
-    "segment_type",
     "customer_count",
     "created_by",
     "created_at",
@@ -44,6 +43,7 @@ _SELECT: Final = sa.select(
     *(_segments[name] for name in _PLAIN),
     # As text, because the driver's reader would turn exact numbers into floats.
     sa.cast(_segments.criteria, sa.Text).label("criteria"),
+    sa.cast(_segments.previous, sa.Text).label("previous"),
     sa.func.coalesce(users.c.name, _segments.created_by).label("creator_name"),
 ).select_from(customer_segments.outerjoin(users, users.c.id == _segments.created_by))
 
@@ -91,12 +91,9 @@ class PostgresSegments:
 
     async def insert(self, segment: Segment) -> None:
         """See SegmentStore."""
-        values = {
-            name: getattr(segment, name) for name in ("id", "segment_type", "created_by", *_CHANGING, *_INTRODUCING)
-        }
-        await self._connection.execute(
-            sa.insert(customer_segments).values(**values, criteria=_jsonb(segment.criteria)),
-        )
+        values = {name: getattr(segment, name) for name in ("id", "created_by", *_CHANGING, *_INTRODUCING)}
+        values |= {"criteria": _jsonb(segment.criteria), "previous": _jsonb_or_null(segment.previous)}
+        await self._connection.execute(sa.insert(customer_segments).values(**values))
 
     async def update(self, before: Segment, after: Segment) -> None:
         """See SegmentStore."""
@@ -107,10 +104,34 @@ class PostgresSegments:
             values["criteria"] = _jsonb(after.criteria)
         if after.introduced != before.introduced:
             values |= {name: getattr(after, name) for name in _INTRODUCING}
+            values["previous"] = _jsonb_or_null(after.previous)
             values["last_updated"] = sa.func.now()
         await self._connection.execute(
             sa.update(customer_segments).where(_segments.id == after.id).values(**values, updated_at=sa.func.now())
         )
+
+    async def names(self, segment_ids: Collection[UUID]) -> dict[UUID, str]:
+        """See SegmentStore."""
+        found = await self._connection.execute(
+            sa.select(_segments.id, _segments.segment_name).where(_segments.id.in_(segment_ids), ~_segments.is_deleted)
+        )
+        return {row.id: row.segment_name for row in found}
+
+    async def referrers(self) -> Sequence[Referrer]:
+        """See SegmentStore."""
+        criteria = sa.cast(_segments.criteria, sa.Text)
+        found = await self._connection.execute(
+            sa.select(_segments.id, _segments.segment_name, criteria)
+            # Both keys hold this; who says so in some text alone is read for nothing.
+            .where(criteria.contains("member_of"), ~_segments.is_deleted, _segments.segment_type != STATIC)
+            .order_by(_segments.slot)
+        )
+        return [Referrer(segment_id, name, exact_json.loads(source)) for segment_id, name, source in found]
+
+    async def complete_to(self, now: int) -> int:
+        """The instant up to which membership is complete: now, or the earliest edge that has not been evaluated."""
+        earliest = (await self._connection.execute(sa.select(sa.func.min(profiles.c.next_due_at)))).scalar_one()
+        return now if earliest is None else min(now, earliest)
 
     async def add_version(self, segment: Segment, author: Author) -> None:
         """See SegmentStore."""
@@ -161,7 +182,12 @@ def _jsonb(value: Any) -> sa.ColumnElement[Any]:
     return sa.cast(sa.literal(exact_json.dumps(value).decode(), sa.Text), JSONB)
 
 
+def _jsonb_or_null(value: Any) -> sa.ColumnElement[Any]:
+    return sa.null() if value is None else _jsonb(value)
+
+
 def _segment(row: Any) -> Segment:
     values = row._asdict()
     values["criteria"] = exact_json.loads(values["criteria"])
+    values["previous"] = None if values["previous"] is None else exact_json.loads(values["previous"])
     return Segment(**values)

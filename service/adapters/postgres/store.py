@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -13,6 +14,7 @@ from service.adapters.postgres.database import CATALOGUE_LOCK
 from service.app.outgoing import Outgoing, encode_outbox
 from service.app.ports import DeadLetter, Offset, StoredFact, StoredProfile
 from service.core.events.model import Event
+from service.core.profiles.ledger import OrderChange
 from service.core.profiles.profile import Profile
 from service.core.segments.catalogue import Catalogue
 from service.core.segments.walk import Transition
@@ -32,8 +34,9 @@ class CatalogueCache:
 class PostgresStore:
     """One transaction's statements. Lock order: catalogue, customers by id, all else."""
 
-    def __init__(self, connection: Any, cache: CatalogueCache, outgoing: Outgoing) -> None:
+    def __init__(self, connection: Any, cache: CatalogueCache, outgoing: Outgoing, entries_max: int) -> None:
         self.connection = connection
+        self.entries_max = entries_max
         self._cache = cache
         self._outgoing = outgoing
 
@@ -83,11 +86,12 @@ class PostgresStore:
                     found.append(fact)
         return found
 
-    async def all_facts(self, customer_ids: Sequence[UUID]) -> list[StoredFact]:
+    async def all_facts(self, customer_ids: Sequence[UUID], activities: Sequence[str]) -> list[StoredFact]:
         """See Store."""
+        done = await self.connection.fetch(sql.ALL_ACTIVITIES, customer_ids, activities) if activities else []
         orders = await self.connection.fetch(sql.ALL_ORDERS, customer_ids)
         refunds = await self.connection.fetch(sql.ALL_REFUNDS, customer_ids)
-        return [*map(rows.order_fact, orders), *map(rows.refund_fact, refunds)]
+        return [*map(rows.order_fact, orders), *map(rows.refund_fact, refunds), *map(rows.activity_fact, done)]
 
     async def known_ids(self, events: Collection[Event]) -> set[tuple[UUID, str]]:
         """See Store."""
@@ -125,6 +129,28 @@ class PostgresStore:
         changed = [rows.customer_row(one) for one in known if one.has_new_attributes]
         if changed:
             await self._exactly(len(changed), sql.UPDATE_CUSTOMERS, *zip(*changed, strict=True))
+
+    async def write_orders(self, changes: Sequence[tuple[Profile, OrderChange]]) -> None:
+        """See Store.
+
+        Raises:
+            RowsMismatch: an order that should have been there was not.
+        """
+        new: list[tuple[Any, ...]] = []
+        changed: list[tuple[Any, ...]] = []
+        gone = []
+        for profile, (order_id, before, after) in changes:
+            if after is None:
+                gone.append((profile.customer_id, order_id))
+            else:
+                (new if before is None else changed).append(rows.order_row(profile.customer_id, order_id, after))
+        if new:
+            await self.connection.copy_records_to_table("orders", records=new, columns=rows.ORDER_COLUMNS)
+        if changed:
+            names = ((*row[:5], json.dumps(row[5]), json.dumps(row[6])) for row in changed)
+            await self._exactly(len(changed), sql.UPDATE_ORDERS, *zip(*names, strict=True))
+        if gone:
+            await self._exactly(len(gone), sql.DELETE_ORDERS, *zip(*gone, strict=True))
 
     async def _exactly(self, count: int, statement: str, *arguments: Any) -> None:
         status = await self.connection.execute(statement, *arguments)

@@ -34,7 +34,9 @@ class BehaviourValues(Values):
         name, operator, low, high = test
         return ActivityPredicate(stream, figure, name, operator, low, high, window)
 
-    def _figure(self, figure: Figure, value: object, path: str) -> tuple[str | None, str, Decimal, Decimal | None] | None:
+    def _figure(
+        self, figure: Figure, value: object, path: str
+    ) -> tuple[str | None, str, Decimal, Decimal | None] | None:
         """(property, operator, low, high) of a figure's test."""
         operator = self.operator(value, path, NUMBER_OPERATORS)
         if operator is None:

@@ -148,14 +148,11 @@ def _windows(asked: Iterable[NumberPredicate]) -> tuple[WindowBounds, ...]:
         found = (amounts if is_money else orders).setdefault(predicate.window, set())
         for bound in (predicate.low, predicate.high):
             if bound is not None:
-                scaled = bound.scaleb(2) if is_money else bound
                 # For whole figures the truth of every comparison changes at the bound's floor or one above it.
                 exact = EXACT.multiply(bound, Decimal(100)) if is_money else bound
                 floor = int(exact.to_integral_value(ROUND_FLOOR))
                 found |= {floor, floor + 1}
     return tuple(
-        WindowBounds(
-            span, tuple(sorted(orders[span])), tuple(sorted(amounts.get(span, ()))), span in averages
-        )
+        WindowBounds(span, tuple(sorted(orders[span])), tuple(sorted(amounts.get(span, ()))), span in averages)
         for span in sorted(orders)
     )

@@ -1,46 +1,69 @@
 """Criteria of all segments compiled into one plan over columns: the evaluator of the hot path.
 
-Every predicate becomes one or more atoms: "the value of a column lies within [low, high]". Atoms are shared by all
-segments and grouped by column, so that each column is compared once with all its bounds; a segment is then a small
-boolean program over rows of atoms. Columns are int64; money is minor units, instants are microseconds.
+Every predicate becomes one or more atoms: "the value of a column lies within [low, high]", and every atom one or two
+thresholds, shared by all segments and compared once each. Their answers are packed, 64 rows to a word; all segments
+together are one program of and/or over the words. Segments that ask for members of others come in a level after them.
+Columns are int64; money is minor units, instants are microseconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from itertools import chain
+from typing import Final, NamedTuple
+from uuid import UUID
 
 import numpy as np
-from numpy.typing import NDArray
 
-from service.core.criteria.atoms import AS_OF, ATTRIBUTES, NEVER, Atom, Compiler, Every, Opposite, Source, Tree
-from service.core.criteria.model import AttributePredicate, Criteria
+from service.core.criteria.atoms import ATTRIBUTES, Compiler
+from service.core.criteria.levels import dependants_of, levels_of
+from service.core.criteria.model import AttributePredicate, Criteria, MemberPredicate, references
 from service.core.criteria.needs import Needs, needs_of
 from service.core.criteria.operators import attribute_holds
-from service.core.instants import MISSING
+from service.core.criteria.program import Graph, Leaf, Program, Step, Words, compile_program
+from service.core.criteria.thresholds import Bits, Columns, Indices, Threshold, Thresholds
 
-Column = NDArray[np.int64]
-Bits = NDArray[np.bool_]
-
-Program = Callable[[Bits], Bits]
+#: Given the result (rows x segments) and the places of one level, corrects those columns in place.
+Settle = Callable[[Bits, Indices], None]
 
 #: Different attribute values that a plan remembers from batch to batch.
 ATTRIBUTE_KEYS_MAX: Final = 100_000
+WORD_BITS: Final = 64
+#: Rows whose columns are compared at once: a multiple of WORD_BITS, and little enough for the processor's cache.
+BLOCK_ROWS: Final = 512
+
+
+class Level(NamedTuple):
+    """Segments that ask for members of lower levels only."""
+
+    steps: list[Step]
+    places: Indices
+    roots: Indices  # rows of the packed matrix, one for each place
+    asked: Indices  # places whose members later levels ask for
+    answers: Indices  # the rows where they look
 
 
 @dataclass(eq=False)
 class Plan:
-    """All segments' criteria, ready to be evaluated over rows; `slots` are the segments' places."""
+    """All segments' criteria, ready to be evaluated over rows.
+
+    Attributes:
+        needs: what a row's columns hold.
+        slots: of the segments, ascending; a segment's place is its index here.
+        dependants: by place, the places of all segments that ask for its members, themselves or through others.
+    """
 
     needs: Needs
-    slots: Column
-    atoms: list[Atom]
-    groups: list[tuple[Source, int, int, Column, Column]]  # atoms first..last of a source, lows, highs
-    attribute_tests: list[AttributePredicate]
-    programs: list[Program]
+    slots: Columns
+    dependants: Mapping[int, tuple[int, ...]]
+    _thresholds: Thresholds
+    _tests: list[list[AttributePredicate]]  # by attribute, in the order of needs.attributes
+    _program: Program
+    _levels: list[Level]
     _keys: dict[tuple[object, ...], int] = field(default_factory=dict)
     _table: list[bytes] = field(default_factory=list)
+    _answers: dict[tuple[object, ...], bytes] = field(default_factory=dict)
 
     def attribute_key(self, values: tuple[object, ...]) -> int:
         """The number that stands for these attribute values (in the order of needs.attributes) in a row."""
@@ -48,96 +71,145 @@ class Plan:
         key = (*values, *map(type, values))
         number = self._keys.get(key)
         if number is None:
-            found = dict(zip(self.needs.attributes, values, strict=True))
-            bits = bytes(attribute_holds(test.operator, found[test.field], test.value) for test in self.attribute_tests)
             number = self._keys[key] = len(self._table)
-            self._table.append(bits)
+            self._table.append(b"".join(map(self._answer, range(len(values)), values)))
         return number
+
+    def _answer(self, attribute: int, value: object) -> bytes:
+        """What the tests of one attribute say of a value."""
+        key = (attribute, value, type(value))
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = bytes(attribute_holds(test.operator, value, test.value) for test in self._tests[attribute])
+            self._answers[key] = answer
+        return answer
 
     def begin_batch(self) -> None:
         """Bounds the memory of attribute values; numbers given before are void after."""
         if len(self._table) > ATTRIBUTE_KEYS_MAX:
             self._keys.clear()
             self._table.clear()
+            self._answers.clear()
 
-    def evaluate(self, rows: Sequence[Sequence[int]]) -> Bits:
-        """Which segments hold for which rows: rows x segments, in the order of `slots`."""
-        columns = np.array(rows, dtype=np.int64).T
-        count = columns.shape[1] if len(rows) else 0
-        bits = np.empty((len(self.atoms) + len(self.attribute_tests), count), dtype=np.bool_)
-        if not count:
-            return np.empty((0, len(self.programs)), dtype=np.bool_)
-        for source, first, last, lows, highs in self.groups:
-            column = _derive(source, columns)
-            np.greater_equal(column, lows, out=bits[first:last])
-            bits[first:last] &= column <= highs
-        if self.attribute_tests:
-            table = np.frombuffer(b"".join(self._table), dtype=np.bool_).reshape(len(self._table), -1)
-            bits[len(self.atoms) :] = table[columns[ATTRIBUTES]].T
-        result = np.empty((len(self.programs), count), dtype=np.bool_)
-        for index, program in enumerate(self.programs):
-            result[index] = program(bits)
+    def evaluate(self, rows: Sequence[Sequence[int]] | Columns, settle: Settle | None = None) -> Bits:
+        """Which segments hold for which rows.
+
+        Args:
+            rows: rows x columns.
+            settle: called once a level, in ascending order, with the result and the places of the level; what it
+                corrects in these columns is what later levels see. Columns of later levels are still false.
+
+        Returns:
+            rows x segments, in the order of `slots`; each segment's column is contiguous.
+        """
+        count = len(rows)
+        result = np.zeros((len(self.slots), count), dtype=np.bool_)
+        packed = np.empty((self._program.rows, -(-count // WORD_BITS)), dtype=np.uint64)
+        for first in range(0, count, BLOCK_ROWS):
+            words = slice(first // WORD_BITS, -(-min(first + BLOCK_ROWS, count) // WORD_BITS))
+            self._fill_leaves(packed[:, words], _columns(rows[first : first + BLOCK_ROWS]))
+        for level in self._levels:
+            for step in level.steps:
+                step.run(packed)
+            result[level.places] = _unpack(packed[level.roots], count)
+            if settle is not None:
+                settle(result.T, level.places)
+            if len(level.asked):
+                _pack(result[level.asked], packed, level.answers)
+                packed[level.answers + self._program.ones + 1] = ~packed[level.answers]
         return result.T
 
+    def _fill_leaves(self, packed: Words, columns: Columns) -> None:
+        """Leaves and their opposites; those on members are filled level by level."""
+        thresholds, tests = len(self._thresholds.ordered), sum(map(len, self._tests))
+        bits = np.empty((thresholds + tests, columns.shape[1]), dtype=np.bool_)
+        self._thresholds.fill(columns, bits[:thresholds])
+        if tests:
+            bits[thresholds:] = self._tested(columns[ATTRIBUTES])
+        _pack(bits, packed, slice(len(bits)))
+        ones = self._program.ones
+        packed[ones] = ~np.uint64(0)
+        np.invert(packed[: ones + 1], out=packed[ones + 1 : 2 * ones + 2])
 
-def _derive(source: Source, columns: NDArray[np.int64]) -> Column:
-    column = columns[source.column]
-    if source.kind == "value":
-        return column
-    if source.kind == "age":
-        present = column != MISSING
-        return np.where(present, columns[AS_OF] - np.where(present, column, 0), NEVER)
-    # An average in hundredths of minor units. Bounds are whole there, so that average >= bound <=> floor >= bound and
-    # average <= bound <=> ceiling <= bound: cross-multiplied, without a product that could overflow.
-    orders = columns[source.orders]
-    divisor = np.maximum(orders, 1)
-    rounded = column * 100 // divisor if source.kind == "floor" else -(-column * 100 // divisor)
-    return np.where(orders > 0, rounded, MISSING)
+    def _tested(self, keys: Columns) -> Bits:
+        """Attribute tests x rows."""
+        answers = b"".join([self._table[key] for key in keys.tolist()])
+        return np.frombuffer(answers, dtype=np.bool_).reshape(len(keys), -1).T
 
 
-def compile_plan(segments: Mapping[int, Criteria]) -> Plan:
-    """Compiles slot -> criteria; the plan's programs stand in ascending order of slots."""
-    slots = sorted(segments)
+def _columns(rows: Sequence[Sequence[int]] | Columns) -> Columns:
+    """Columns x rows, each column contiguous."""
+    return np.ascontiguousarray(np.asarray(rows, dtype=np.int64).T)
+
+
+def _pack(bits: Bits, packed: Words, rows: slice | Indices) -> None:
+    """Stores bits in rows of the packed matrix; what is beyond them in the last word means nothing."""
+    octets = np.packbits(bits, axis=1)
+    packed.view(np.uint8)[rows, : octets.shape[1]] = octets
+
+
+def _unpack(words: Words, count: int) -> Bits:
+    """The first `count` bits of each row."""
+    return np.unpackbits(words.view(np.uint8), axis=1, count=count).view(np.bool_)
+
+
+def compile_plan(segments: Mapping[int, Criteria], slots: Mapping[UUID, int] | None = None) -> Plan:
+    """Compiles slot -> criteria.
+
+    Args:
+        segments: criteria by slot.
+        slots: of segments that others may name, by id; who is not there, or has no criteria, has no members.
+
+    Raises:
+        ValueError: segments ask for each other's members in a circle.
+    """
+    order = sorted(segments)
+    place_of_slot = {slot: place for place, slot in enumerate(order)}
+    places = {one: place_of_slot[slot] for one, slot in (slots or {}).items() if slot in place_of_slot}
+    asks = [{places[one] for one in references(segments[slot]) if one in places} for slot in order]
+    levels = levels_of(asks, order)
     compiler = Compiler(needs_of(segments.values()))
-    trees = [compiler.tree(segments[slot]) for slot in slots]
-    by_source: dict[Source, list[Atom]] = {}
-    for atom in compiler.atoms:
-        by_source.setdefault(atom.source, []).append(atom)
-    atoms = [atom for source in sorted(by_source) for atom in by_source[source]]
-    groups = []
-    first = 0
-    for source in sorted(by_source):
-        some = by_source[source]
-        lows = np.array([atom.low for atom in some], dtype=np.int64)[:, None]
-        highs = np.array([atom.high for atom in some], dtype=np.int64)[:, None]
-        groups.append((source, first, first + len(some), lows, highs))
-        first += len(some)
-    place = {atom: index for index, atom in enumerate(atoms)}
-    place_of_test = {test: len(atoms) + index for index, test in enumerate(compiler.tests)}
-    programs = [_program(tree, place, place_of_test) for tree in trees]
-    return Plan(compiler.needs, np.array(slots, dtype=np.int64), atoms, groups, list(compiler.tests), programs)
+    graph = Graph(lambda predicate: predicate.segment_id in places)
+    roots = [graph.add(compiler.tree(segments[slot])) for slot in order]
+    used = graph.leaves(roots)
+    thresholds = Thresholds(one for one in used if isinstance(one, Threshold))
+    tests = _by_attribute((one for one in used if isinstance(one, AttributePredicate)), compiler.needs)
+    members = [one for one in used if isinstance(one, MemberPredicate)]
+    leaves: list[Leaf] = [*thresholds.ordered, *chain.from_iterable(tests), *members]
+    known: dict[Leaf, int] = {one: levels[places[one.segment_id]] + 1 for one in members}
+    program = compile_program(graph, roots, leaves, known, len(set(levels)))
+    answers = {leaves.index(one): places[one.segment_id] for one in members}
+    return Plan(
+        needs=compiler.needs,
+        slots=np.array(order, dtype=np.int64),
+        dependants=dependants_of(asks, levels),
+        _thresholds=thresholds,
+        _tests=tests,
+        _program=program,
+        _levels=_levels(program, levels, [program.row_of[root] for root in roots], answers),
+    )
 
 
-def _program(tree: Tree, places: Mapping[Atom, int], tests: Mapping[AttributePredicate, int]) -> Program:
-    if isinstance(tree, Atom | AttributePredicate):
-        place = places[tree] if isinstance(tree, Atom) else tests[tree]
-        return lambda bits: bits[place]
-    if isinstance(tree, Opposite):
-        inner = _program(tree.part, places, tests)
-        return lambda bits: ~inner(bits)
-    leaves = [
-        places[part] if isinstance(part, Atom) else tests[part]
-        for part in tree.parts
-        if isinstance(part, Atom | AttributePredicate)
-    ]
-    others = [_program(part, places, tests) for part in tree.parts if not isinstance(part, Atom | AttributePredicate)]
-    combine: Any = np.logical_and if isinstance(tree, Every) else np.logical_or
-    picked = np.array(leaves, dtype=np.intp)
+def _by_attribute(tests: Iterable[AttributePredicate], needs: Needs) -> list[list[AttributePredicate]]:
+    found: dict[str, list[AttributePredicate]] = {attribute: [] for attribute in needs.attributes}
+    for test in tests:
+        found[test.field].append(test)
+    return list(found.values())
 
-    def several(bits: Bits) -> Bits:
-        result: Bits = combine.reduce(bits[picked], axis=0)
-        for other in others:
-            result = combine(result, other(bits))
-        return result
 
-    return several
+def _levels(program: Program, levels: list[int], rows: list[int], answers: Mapping[int, int]) -> list[Level]:
+    """Levels ascending; `levels` and `rows` by place, `answers`: the place by the leaf that asks for its members."""
+    found = []
+    for level, steps in enumerate(program.steps):
+        places = [place for place, one in enumerate(levels) if one == level]
+        asked = [(place, row) for row, place in answers.items() if levels[place] == level]
+        found.append(
+            Level(
+                steps,
+                places=np.array(places, dtype=np.intp),
+                roots=np.array([rows[place] for place in places], dtype=np.intp),
+                asked=np.array([place for place, _ in asked], dtype=np.intp),
+                answers=np.array([row for _, row in asked], dtype=np.intp),
+            )
+        )
+    return found

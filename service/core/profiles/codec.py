@@ -12,7 +12,11 @@ from msgspec import Struct
 
 from service.core.events.decode import rebuild
 from service.core.events.model import Location, Stamp
-from service.core.profiles.profile import Entries, Profile
+from service.core.profiles.behaviour import Behaviour
+from service.core.profiles.entries import Entries
+from service.core.profiles.profile import Profile
+from service.core.profiles.sequences import Occurrences
+from service.core.profiles.series import Series, Totals
 
 _CRC_BYTES: Final = 4
 _LOCATION, _EXACT = "l", "d"
@@ -34,6 +38,11 @@ class _State(Struct, array_like=True):
     stamps: list[tuple[int, bool, str, str]]
     attributes: dict[str, tuple[Any, int]]
     pending: list[tuple[str, str, int, str | None, bytes, str | None]]
+    series: dict[int, tuple[bytes, list[Any], list[Any] | None]]
+    occurrences: dict[int, tuple[bytes, bytes, bool, int]]
+    pins: dict[int, bool]
+    held: dict[int, int]
+    over: dict[int, int]
 
 
 _encoder: Final = msgspec.msgpack.Encoder()
@@ -60,6 +69,11 @@ def encode_state(profile: Profile) -> bytes:
         list(stamps),
         attributes,
         [(one.type, one.id, one.at, one.sequence, msgspec.json.encode(one.data), one.trace) for one in profile.pending],
+        {place: _plain_series(series) for place, series in profile.behaviour.series.items()},
+        {place: _plain_occurrences(one) for place, one in profile.behaviour.occurrences.items()},
+        profile.pins,
+        profile.held,
+        profile.over,
     )
     body = _encoder.encode(state)
     return crc32(body).to_bytes(_CRC_BYTES, "little") + body
@@ -84,14 +98,57 @@ def decode_state(stored: bytes, profile: Profile) -> None:
     profile.first_seen_at = state.first_seen_at
     profile.registered_at = state.registered_at
     profile.last_login_at = state.last_login_at
-    instants, amounts = array("q"), array("q")
-    instants.frombytes(state.instants)
-    amounts.frombytes(state.amounts)
-    profile.entries = Entries(instants.tolist(), amounts.tolist(), list(state.kinds))
+    profile.entries = Entries(_unpacked(state.instants), _unpacked(state.amounts), list(state.kinds))
     profile.bought = state.bought
     stamps = state.stamps
     profile.attributes = {name: (_value(plain), stamps[at]) for name, (plain, at) in state.attributes.items()}
     profile.pending = [rebuild(*one) for one in state.pending]
+    profile.behaviour = Behaviour()
+    for place, plain in state.series.items():
+        profile.behaviour.series[place] = _series(*plain)
+    for place, occurred in state.occurrences.items():
+        profile.behaviour.occurrences[place] = _occurrences(*occurred)
+    profile.pins, profile.held, profile.over = state.pins, state.held, state.over
+
+
+def _plain_series(series: Series) -> tuple[bytes, list[Any], list[Any] | None]:
+    totals = series.totals
+    plain = None
+    if totals is not None:
+        distinct = None if totals.distinct is None else [(kind, _plain(value)) for kind, value in totals.distinct]
+        plain = [totals.count, totals.numbers, _plain(totals.total), _plain(totals.low), _plain(totals.high), distinct]
+    return array("q", series.instants).tobytes(), [_plain(value) for value in series.values], plain
+
+
+def _series(instants: bytes, values: list[Any], plain: list[Any] | None) -> Series:
+    totals = None
+    if plain is not None:
+        count, numbers, total, low, high, distinct = plain
+        totals = Totals(has_distinct=distinct is not None)
+        totals.count, totals.numbers = count, numbers
+        totals.total, totals.low, totals.high = _number(total), _value(low), _value(high)
+        if distinct is not None:
+            totals.distinct = {(kind, _value(value)) for kind, value in distinct}
+    series = Series(totals)
+    series.instants = _unpacked(instants)
+    series.values = [_value(value) for value in values]
+    return series
+
+
+def _plain_occurrences(one: Occurrences) -> tuple[bytes, bytes, bool, int]:
+    return array("q", one.instants).tobytes(), array("H", one.masks).tobytes(), one.is_settled, one.dropped_to
+
+
+def _occurrences(instants: bytes, masks: bytes, is_settled: bool, dropped_to: int) -> Occurrences:
+    found = Occurrences()
+    found.instants = _unpacked(instants)
+    found.masks = array("H", masks).tolist()
+    found.is_settled, found.dropped_to = is_settled, dropped_to
+    return found
+
+
+def _unpacked(instants: bytes) -> list[int]:
+    return array("q", instants).tolist()
 
 
 def _plain(value: object) -> object:
@@ -102,7 +159,13 @@ def _plain(value: object) -> object:
     return value
 
 
-def _value(plain: Any) -> object:
+def _number(plain: Any) -> int | Decimal:
+    value = _value(plain)
+    assert isinstance(value, int | Decimal)  # noqa: S101 - only sums are read by it
+    return value
+
+
+def _value(plain: Any) -> Any:
     if type(plain) is list:
         if plain[0] == _LOCATION:
             return Location(*plain[1:])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from service.core.events.model import (
+    Activity,
     Event,
     Item,
     OrderCancelled,
@@ -40,14 +41,24 @@ class RefundFact(NamedTuple):
     minor_units: int
 
 
-Fact = OrderFact | RefundFact
+class ActivityFact(NamedTuple):
+    """One activity; properties are scalars, numbers as int or Decimal, None where missing."""
+
+    name: str
+    at: int  # microseconds
+    properties: Mapping[str, object]
+
+
+Fact = OrderFact | RefundFact | ActivityFact
 
 _KINDS = {OrderPlaced: "placed", OrderUpdated: "updated", OrderCancelled: "cancelled"}
 
 
 def fact_of(event: Event) -> Fact:
-    """The fact an order.* event carries."""
+    """The fact that an order.* or customer.activity event carries."""
     data = event.data
+    if isinstance(data, Activity):
+        return ActivityFact(data.name, event.at, event.scalars or {})
     if isinstance(data, OrderRefunded):
         assert event.minor_units is not None  # noqa: S101 - decode requires an amount
         return RefundFact(data.refund_id, data.order_id, event.stamp, event.minor_units)
@@ -69,6 +80,15 @@ class Contribution(NamedTuple):
     amount: int  # minor units, net of refunds
     is_order: bool
     items: list[Item]
+    total: int = 0  # before refunds
+
+
+class OrderChange(NamedTuple):
+    """What became of an order: None where it did not or does not count."""
+
+    order_id: str
+    before: Contribution | None
+    after: Contribution | None
 
 
 Change = tuple[Contribution | None, Contribution | None]
@@ -116,7 +136,7 @@ class OrderState:
         """None while the order does not count."""
         if self.placed_at is None or self.is_cancelled or self.is_test:
             return None
-        return Contribution(self.placed_at, self.total - self.refunded, True, self.items)
+        return Contribution(self.placed_at, self.total - self.refunded, True, self.items, self.total)
 
 
 class RefundState(NamedTuple):
@@ -135,10 +155,13 @@ class Ledger:
     one of them or that the batch names. Orders it knows only through a refund are not whole.
     """
 
-    __slots__ = ("_is_loading", "is_complete", "orders", "refunds")
+    __slots__ = ("_is_loading", "_touched", "activities", "is_complete", "orders", "refunds")
 
     def __init__(self, is_complete: bool = False, stored: Iterable[Fact] = ()) -> None:
         self.is_complete = is_complete
+        self.activities: list[ActivityFact] = []
+        #: What each order contributed before the facts that came after the stored ones.
+        self._touched: dict[str, Contribution | None] = {}
         self.orders: dict[str, OrderState] = {}
         self.refunds: dict[str, RefundState] = {}
         self._is_loading = True
@@ -150,12 +173,27 @@ class Ledger:
         """Folds a fact in; gives what the profile must take out and put in."""
         if isinstance(fact, RefundFact):
             return self._refund(fact)
+        if isinstance(fact, ActivityFact):
+            self.activities.append(fact)
+            return []
         order = self.orders.get(fact.order_id)
         if order is None:
             order = self.orders[fact.order_id] = OrderState()
         before = order.contribution()
         order.fold(fact)
-        return [(before, order.contribution())]
+        return [self._changed(fact.order_id, before, order.contribution())]
+
+    def _changed(self, order_id: str, before: Contribution | None, after: Contribution | None) -> Change:
+        if not self._is_loading:
+            self._touched.setdefault(order_id, before)
+        return before, after
+
+    def changes(self) -> Iterator[OrderChange]:
+        """The orders that contribute something else than by the stored facts alone."""
+        for order_id, before in self._touched.items():
+            after = self.orders[order_id].contribution()
+            if before != after:
+                yield OrderChange(order_id, before, after)
 
     def _refund(self, fact: RefundFact) -> list[Change]:
         known = self.refunds.get(fact.refund_id)
@@ -181,7 +219,7 @@ class Ledger:
             order = self.orders[refund.order_id] = OrderState()
         before = order.contribution()
         order.refunded += sign * refund.amount
-        return [(before, order.contribution())]
+        return [self._changed(refund.order_id, before, order.contribution())]
 
     def contributions(self) -> Iterator[Contribution]:
         """All that counts now; only of a complete ledger."""

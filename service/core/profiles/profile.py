@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from typing import Any, Final
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from service.core.criteria.fields import LOCATION_PARTS, TRAIT_PREFIX
 from service.core.events.model import (
+    Activity,
     CustomerData,
     Event,
     Item,
@@ -23,7 +24,9 @@ from service.core.events.model import (
     Stamp,
 )
 from service.core.instants import MISSING
-from service.core.profiles.ledger import Change, Contribution, Ledger, LedgerIncomplete, fact_of
+from service.core.profiles.behaviour import NEVER, ORDERS, Behaviour
+from service.core.profiles.entries import Entries
+from service.core.profiles.ledger import ActivityFact, Change, Contribution, Ledger, LedgerIncomplete, fact_of
 from service.core.profiles.shape import Shape
 
 #: Attributes an event can set, beside traits; location is one value.
@@ -43,48 +46,6 @@ ATTRIBUTES: Final = (
 _LOCATION_FIELDS: Final = frozenset(LOCATION_PARTS.values())
 
 
-class Entries:
-    """Counting orders and refunds without order, ascending by instant, as columns.
-
-    Attributes:
-        instants: microseconds.
-        amounts: minor units.
-        orders: 1 for an order, 0 for a refund without order.
-    """
-
-    __slots__ = ("amounts", "instants", "orders")
-
-    def __init__(self, instants: list[int], amounts: list[int], orders: list[int]) -> None:
-        self.instants, self.amounts, self.orders = instants, amounts, orders
-
-    def put(self, at: int, amount: int, order: int) -> None:
-        """Adds one; the place among equal instants does not matter."""
-        place = bisect_right(self.instants, at)
-        self.instants.insert(place, at)
-        self.amounts.insert(place, amount)
-        self.orders.insert(place, order)
-
-    def drop(self, at: int, amount: int, order: int) -> None:
-        """Takes one out; nothing to do where it has been trimmed, being older than every window."""
-        for place in range(bisect_left(self.instants, at), bisect_right(self.instants, at)):
-            if self.amounts[place] == amount and self.orders[place] == order:
-                del self.instants[place], self.amounts[place], self.orders[place]
-                return
-
-    def trim(self, horizon: int) -> None:
-        """Forgets those at or before the horizon."""
-        if self.instants and self.instants[0] <= horizon:
-            end = bisect_right(self.instants, horizon)
-            del self.instants[:end], self.amounts[:end], self.orders[:end]
-
-    def latest_order(self) -> int:
-        """The instant of the latest order; MISSING where there is none."""
-        for place in range(len(self.instants) - 1, -1, -1):
-            if self.orders[place]:
-                return self.instants[place]
-        return MISSING
-
-
 class Profile:
     """One customer. Instants are microseconds (MISSING where there is none), money is minor units.
 
@@ -95,12 +56,17 @@ class Profile:
         entries: counting orders and refunds without order, ascending, as far back as windows reach.
         bought: index in the shape -> the latest counting order that holds it.
         attributes: name -> (value, stamp of the event that set it); None = set to missing.
+        behaviour: what is kept of activities and sequences.
         pending: events whose time has not come, ascending.
+        pins: slot -> whether the customer is included or excluded by hand, whatever the criteria say.
+        held: slot -> the instant of a change by hand; the membership does not change at earlier ones.
+        over: kinds of entries of which there are more than are kept -> the instant at which there may be fewer again.
         ordinals: per slot how many transitions there were; odd = member now.
     """
 
     __slots__ = (
         "attributes",
+        "behaviour",
         "born",
         "bought",
         "customer_id",
@@ -109,13 +75,16 @@ class Profile:
         "external_id",
         "first_seen_at",
         "has_new_attributes",
+        "held",
         "is_erased",
         "is_new",
         "last_login_at",
         "last_order_at",
         "mark",
         "ordinals",
+        "over",
         "pending",
+        "pins",
         "registered_at",
         "shape_version",
         "total_orders",
@@ -132,7 +101,11 @@ class Profile:
         self.entries = Entries([], [], [])
         self.bought: dict[int, int] = {}
         self.attributes: dict[str, tuple[Any, Stamp]] = {}
+        self.behaviour = Behaviour()
         self.pending: list[Event] = []
+        self.pins: dict[int, bool] = {}
+        self.held: dict[int, int] = {}
+        self.over: dict[int, int] = {}
         self.ordinals = b""
         self.is_new = self.is_erased = self.has_new_attributes = False
 
@@ -142,7 +115,20 @@ class Profile:
             found = self.attributes.get("location")
             return getattr(found[0], field) if found and found[0] is not None else None
         found = self.attributes.get(field)
-        return found[0] if found else None
+        if found is None or (field.startswith(TRAIT_PREFIX) and found[1] < self._traits_since()):
+            return None
+        return found[0]
+
+    def traits(self) -> Iterator[tuple[str, object]]:
+        """The traits that are not missing, with their prefix."""
+        for name in self.attributes:
+            if name.startswith(TRAIT_PREFIX) and (value := self.attribute(name)) is not None:
+                yield name, value
+
+    def _traits_since(self) -> Stamp:
+        """Traits that were set before this had all been removed at once (`traits: null`)."""
+        removed = self.attributes.get(TRAITS)
+        return removed[1] if removed else _EARLIEST
 
     def apply(self, event: Event, ledger: Ledger, shape: Shape) -> None:
         """Folds one event in. The order of events does not matter to the state they end in.
@@ -156,6 +142,11 @@ class Profile:
         if isinstance(data, OrderPlaced | OrderUpdated | OrderCancelled | OrderRefunded):
             for change in ledger.apply(fact_of(event)):
                 self._exchange(change, ledger, shape)
+        elif isinstance(data, Activity):
+            if data.name in shape.streams:
+                fact = fact_of(event)
+                assert isinstance(fact, ActivityFact)  # noqa: S101 - that is what an activity carries
+                self.behaviour.apply(fact, shape, ledger, self.over)
         elif isinstance(data, CustomerData):
             if isinstance(data, Registered) and (self.registered_at == MISSING or event.at < self.registered_at):
                 self.registered_at = event.at
@@ -169,8 +160,11 @@ class Profile:
             value = getattr(data, name)
             if value is not UNSET:
                 self._set(name, value, stamp)
-        for key, value in (event.scalars or {}).items():
-            self._set(TRAIT_PREFIX + key, value, stamp)
+        if event.scalars is not None:
+            for key, value in event.scalars.items():
+                self._set(TRAIT_PREFIX + key, value, stamp)
+        elif data.traits is not UNSET:
+            self._set(TRAITS, None, stamp)
 
     def _set(self, name: str, value: object, stamp: Stamp) -> None:
         known = self.attributes.get(name)
@@ -190,12 +184,26 @@ class Profile:
             self.entries.drop(before.at, before.amount, int(before.is_order))
         if after is not None:
             self._count(after, 1)
-            self.entries.put(after.at, after.amount, int(after.is_order))
+            if ORDERS not in self.over:
+                self.entries.put(after.at, after.amount, int(after.is_order))
+        self._occur(before, after, ledger, shape)
         if after is not None and after.is_order:
             self.last_order_at = max(self.last_order_at, after.at)
             self._note_purchases(after.at, after.items, shape)
         if before is not None and before.is_order:
             self._retract(before, after, ledger, shape)
+
+    def _occur(self, before: Contribution | None, after: Contribution | None, ledger: Ledger, shape: Shape) -> None:
+        """Tells sequences of an order that began or ceased to count, or got another date."""
+        was = before.at if before is not None and before.is_order else None
+        now = after.at if after is not None and after.is_order else None
+        if not shape.order_steps or was == now:
+            return
+        for place, mask in shape.order_steps:
+            if was is not None:
+                self.behaviour.occur(place, was, mask, shape, ledger, self.over, -1)
+            if now is not None:
+                self.behaviour.occur(place, now, mask, shape, ledger, self.over)
 
     def _count(self, contribution: Contribution, sign: int) -> None:
         self.total_spent += sign * contribution.amount
@@ -248,19 +256,39 @@ class Profile:
         self.last_order_at = MISSING
         self.entries = Entries([], [], [])
         self.bought = {}
+        self.behaviour = Behaviour()
+        self.over = {}
+        for fact in ledger.activities:
+            self.behaviour.apply(fact, shape, ledger, self.over)
         for contribution in sorted(ledger.contributions(), key=_at):
             self._count(contribution, 1)
             self.entries.put(contribution.at, contribution.amount, int(contribution.is_order))
             if contribution.is_order:
                 self.last_order_at = max(self.last_order_at, contribution.at)
                 self._note_purchases(contribution.at, contribution.items, shape)
+            self._occur(None, contribution, ledger, shape)
         self.shape_version = shape.version
 
-    def trim(self, shape: Shape) -> None:
-        """Forgets entries that no window can reach any more."""
+    def trim(self, shape: Shape, entries_max: int) -> None:
+        """Forgets entries that no window can reach any more; of a kind with more than `entries_max` left, all."""
         self.entries.trim(self.evaluated_to - shape.window_max)
+        instants = self.entries.instants
+        if len(instants) > entries_max:
+            self.over[ORDERS] = instants[-entries_max - 1] + shape.window_max
+            self.entries.clear()
+        behaviour = self.behaviour
+        if behaviour.series or behaviour.occurrences:
+            behaviour.trim(shape, self.evaluated_to, entries_max, self.over.__setitem__)
+
+    @property
+    def retry_at(self) -> int:
+        """The instant at which a kind of which there were too many entries may have few enough; NEVER if none."""
+        return min(self.over.values(), default=NEVER)
 
 
+#: The attribute whose stamp says when all traits were removed at once.
+TRAITS: Final = "traits"
+_EARLIEST: Final[Stamp] = (MISSING, False, "", "")
 _NOWHERE: Final = Location()
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
-from service.core.criteria.model import AnyOf, Criteria
+from service.core.criteria.model import (
+    ActivityPredicate,
+    AnyOf,
+    Criteria,
+    NumberPredicate,
+    SequencePredicate,
+    predicates,
+)
 from service.core.criteria.plan import Plan, compile_plan
-from service.core.profiles.shape import Shape
+from service.core.profiles.behaviour import ORDERS, kind_of_sequence, kind_of_series
+from service.core.profiles.shape import SeriesKey, Shape
 
-#: What a segment that is going away holds for: nobody.
+#: What a segment that is going away holds for, and the criteria of a static one: nobody.
 NOBODY = AnyOf(())
 
 
@@ -24,6 +32,7 @@ class Definition(NamedTuple):
         introduced: the catalogue version that brought this definition.
         since: the instant of that change, microseconds.
         is_silent: changes that the definition itself causes are stored, not published.
+        is_live: whether it has members at all; pins count for live segments only.
     """
 
     segment_id: UUID
@@ -34,22 +43,69 @@ class Definition(NamedTuple):
     introduced: int
     since: int
     is_silent: bool = False
+    is_live: bool = True
 
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
-    """Definitions in ascending order of slots, with the plan that evaluates them."""
+    """Definitions in ascending order of slots, with the plan that evaluates them.
+
+    A place is an index into `definitions`. A definition is as new as the newest one it refers to: `introduced`, `since`
+    and `is_silent` are those of that one.
+
+    Attributes:
+        places: slot -> place.
+        users: kind of entries (profiles.behaviour) -> places of the definitions that cannot do without them.
+        newest: the latest `introduced`; a profile born at or after it needs no thought about definitions.
+    """
 
     version: int
     definitions: tuple[Definition, ...]
     shape: Shape
     plan: Plan = field(repr=False)
-    newest: int  # the latest `introduced`; a profile born at or after it needs no thought about definitions
+    places: Mapping[int, int] = field(repr=False)
+    users: Mapping[int, tuple[int, ...]] = field(repr=False)
+    newest: int
+
+    def with_dependants(self, places: Sequence[int]) -> tuple[int, ...]:
+        """These places and those of all segments that refer to them, ascending."""
+        if not self.plan.dependants:
+            return tuple(places)
+        return tuple(sorted({*places, *(one for place in places for one in self.plan.dependants.get(place, ()))}))
 
 
 def compile_catalogue(version: int, definitions: Sequence[Definition], shape: Shape) -> Catalogue:
     """Compiles definitions; the shape must keep all that they need."""
-    ordered = tuple(sorted(definitions, key=lambda definition: definition.slot))
-    plan = compile_plan({definition.slot: definition.criteria for definition in ordered})
+    ordered = sorted(definitions, key=lambda definition: definition.slot)
+    slots = {definition.segment_id: definition.slot for definition in ordered}
+    plan = compile_plan({definition.slot: definition.criteria for definition in ordered}, slots)
+    for place, definition in enumerate(list(ordered)):
+        for dependant in plan.dependants.get(place, ()):
+            other = ordered[dependant]
+            if (definition.introduced, definition.since) > (other.introduced, other.since):
+                ordered[dependant] = other._replace(
+                    introduced=definition.introduced,
+                    since=max(definition.since, other.since),
+                    is_silent=definition.is_silent,
+                )
+    places = {definition.slot: place for place, definition in enumerate(ordered)}
     newest = max((definition.introduced for definition in ordered), default=0)
-    return Catalogue(version, ordered, shape, plan, newest)
+    users = _users(ordered, plan, shape)
+    return Catalogue(version, tuple(ordered), shape, plan, places, users, newest)
+
+
+def _users(definitions: Sequence[Definition], plan: Plan, shape: Shape) -> dict[int, tuple[int, ...]]:
+    """Who asks for which kind of entries; who refers to one of them asks as well."""
+    found: dict[int, set[int]] = {}
+    for place, definition in enumerate(definitions):
+        for predicate in predicates(definition.criteria):
+            if isinstance(predicate, NumberPredicate) and predicate.window:
+                kind = ORDERS
+            elif isinstance(predicate, ActivityPredicate):
+                kind = kind_of_series(shape.series_places[SeriesKey(predicate.stream, predicate.property)])
+            elif isinstance(predicate, SequencePredicate):
+                kind = kind_of_sequence(shape.sequence_places[predicate])
+            else:
+                continue
+            found.setdefault(kind, set()).update((place, *plan.dependants.get(place, ())))
+    return {kind: tuple(sorted(places)) for kind, places in found.items()}

@@ -1,0 +1,80 @@
+"""Segments that name other segments: what they name must be there, and they must not go in a circle.
+
+All checks are made while the catalogue is held exclusively, so that two edits at once cannot make a circle together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+from uuid import UUID
+
+from service.app.segments import Segment, SegmentConflict, SegmentStore
+from service.core.criteria.model import references
+from service.core.criteria.parse import CriteriaError, CriteriaFault, parse_criteria, parse_leaves
+
+#: How many names a message repeats.
+NAMES_MAX: Final = 10
+
+#: Which segments a segment names.
+_Named = Mapping[UUID, frozenset[UUID]]
+
+
+async def check_references(store: SegmentStore, segment: Segment) -> None:
+    """Refuses criteria that name segments which are not there, or by which the segment would depend on itself.
+
+    Raises:
+        CriteriaError: with the path of every condition that is at fault.
+    """
+    asked = [(leaf.path, one) for leaf in parse_leaves(segment.criteria)[1] for one in references(leaf.criteria)]
+    if not asked:
+        return
+    known = await store.names({one for _, one in asked} | {segment.id})
+    known[segment.id] = segment.segment_name
+    others = [one for one in await store.referrers() if one.segment_id != segment.id]
+    named = {one.segment_id: frozenset(references(parse_criteria(one.criteria))) for one in others}
+    names = {one.segment_id: one.segment_name for one in others} | known
+    faults = []
+    for path, target in asked:
+        if target not in known:
+            faults.append(CriteriaFault(path, f"there is no segment {target}", "unknown_segment"))
+            continue
+        way = _way(named, target, segment.id)
+        if way:
+            circle = " -> ".join(f'"{names[one]}"' for one in [segment.id, *way])
+            faults.append(CriteriaFault(path, f"would make segments depend on themselves: {circle}", "cycle"))
+    if faults:
+        raise CriteriaError(faults)
+
+
+async def check_unnamed(store: SegmentStore, segment: Segment) -> None:
+    """Refuses that a segment goes while others ask for its members.
+
+    Raises:
+        SegmentConflict: with the names of those segments.
+    """
+    dependants = [
+        one.segment_name
+        for one in await store.referrers()
+        if one.segment_id != segment.id and segment.id in references(parse_criteria(one.criteria))
+    ]
+    if dependants:
+        more = f" and {len(dependants) - NAMES_MAX} more" if len(dependants) > NAMES_MAX else ""
+        said = ", ".join(f'"{name}"' for name in dependants[:NAMES_MAX])
+        msg = f"The segment cannot be deleted, for other segments ask for its members: {said}{more}; change them first"
+        raise SegmentConflict(msg)
+
+
+def _way(named: _Named, start: UUID, goal: UUID) -> Sequence[UUID]:
+    """The segments from `start` to `goal`, each naming the next; empty where there is no such way."""
+    ways: dict[UUID, tuple[UUID, ...]] = {start: (start,)}
+    waiting = [start]
+    while waiting:
+        here = waiting.pop(0)
+        if here == goal:
+            return ways[here]
+        for following in sorted(named.get(here, ())):
+            if following not in ways:
+                ways[following] = (*ways[here], following)
+                waiting.append(following)
+    return ()

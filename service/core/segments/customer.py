@@ -1,0 +1,193 @@
+"""The walk of one customer: every instant at which membership may change, in order, each as one row of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple, Protocol
+
+from service.core.events.model import Deleted, Event
+from service.core.instants import MISSING
+from service.core.profiles.ledger import Ledger, LedgerIncomplete
+from service.core.profiles.profile import Profile
+from service.core.profiles.timeline import NO_EDGE, fixed_columns, next_edge, window_figures
+from service.core.segments.catalogue import Catalogue
+
+EDGES_MAX: Final = 1_000_000
+DEFINITION: Final = "definition"
+
+
+class Row(NamedTuple):
+    """What a row of columns stands for.
+
+    Attributes:
+        event: whose effect the row shows, None for an edge or a change by hand or of a definition.
+        frozen: places of definitions that do not change in this row.
+        only: places of the definitions that this row is about; None = all.
+        pins: slot -> included or excluded by hand, as they are at this row.
+        reason: of the transitions, where neither the event nor time is the cause.
+    """
+
+    profile: Profile
+    as_of: int
+    event: Event | None
+    frozen: tuple[int, ...]
+    only: tuple[int, ...] | None
+    pins: Mapping[int, bool]
+    reason: str | None
+
+    @property
+    def is_deletion(self) -> bool:
+        """Whether the customer leaves everything in this row."""
+        return self.event is not None and isinstance(self.event.data, Deleted)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the row is just what the criteria say."""
+        return not (self.frozen or self.pins or self.only is not None or self.is_deletion)
+
+
+class Rows(Protocol):
+    """Where rows go."""
+
+    def append(self, row: Row, columns: list[int]) -> None:
+        """Adds a row with its columns."""
+        ...
+
+
+class CustomerWalk:
+    """The walk of one customer; use once."""
+
+    def __init__(self, rows: Rows, catalogue: Catalogue, profile: Profile, ledger: Ledger) -> None:
+        self.rows, self.catalogue, self.profile, self.ledger = rows, catalogue, profile, ledger
+        self.shape, self.plan, self.needs = catalogue.shape, catalogue.plan, catalogue.plan.needs
+        self._fixed: tuple[list[int], list[int]] | None = None
+        self._has_behaviour = bool(self.needs.measures or self.needs.sequences)
+        #: (instant, place): memberships that hold from that instant on and do not change at earlier ones, because the
+        #: definition came, or somebody changed them by hand, when the customer was there already.
+        self.floors: list[tuple[int, int]] = [
+            (at, catalogue.places[slot]) for slot, at in profile.held.items() if slot in catalogue.places
+        ]
+        self._switch_at: dict[int, int] = {}
+        if profile.born < catalogue.newest:
+            self._note_definitions()
+        self.last_event: Event | None = None
+
+    def _note_definitions(self) -> None:
+        # A customer who is here by a pin alone begins with the first event, as one who was not here at all.
+        is_stub = self.profile.first_seen_at == MISSING
+        for place, definition in enumerate(self.catalogue.definitions):
+            if is_stub and definition.slot not in self.profile.pins:
+                continue
+            if definition.introduced > self.profile.born:
+                self.floors.append((definition.since, place))
+            if definition.introduced > self.profile.mark:
+                self._switch_at[place] = definition.since
+
+    def event(self, event: Event) -> None:
+        """Steps through the edges before the event, then the event.
+
+        Raises:
+            LedgerIncomplete: walk this customer again with a complete ledger.
+        """
+        at = max(event.at, self.profile.evaluated_to)
+        self.edges(at)
+        if isinstance(event.data, Deleted):
+            self._erase(max([at, *(since for since, _ in self.floors)]), event)
+            return
+        self._switch(at)
+        self.profile.apply(event, self.ledger, self.shape)
+        self._fixed = None
+        self.last_event = event
+        self._step(at, event)
+
+    def _erase(self, at: int, event: Event) -> None:
+        """Leaves everything, at an instant from which on every definition holds."""
+        self.profile.apply(event, self.ledger, self.shape)
+        self.profile.is_erased = True
+        self._step(at, event)
+
+    def edges(self, before: int) -> None:
+        """Steps through the instants earlier than `before` at which time alone may change membership.
+
+        Raises:
+            LedgerIncomplete: a kind of which there were too many entries may have few enough by now.
+        """
+        profile = self.profile
+        if profile.evaluated_to == MISSING or profile.first_seen_at == MISSING:
+            return
+        for _ in range(EDGES_MAX):
+            edge = next_edge(profile, self.needs, self.shape)
+            if edge >= before or edge == NO_EDGE:
+                return
+            if profile.over and edge >= profile.retry_at:
+                raise LedgerIncomplete
+            self._switch(edge)
+            self._step(edge, None)
+        msg = f"more than {EDGES_MAX} edges in one walk"
+        raise OverflowError(msg)
+
+    def change_pin(self, slot: int, pin: bool | None, reason: str, now: int) -> None:
+        """Pins the customer into or out of a segment, or (None) takes the pin away, at an instant not before now.
+
+        Nothing else moves on to that instant: events from before it may still be unread.
+        """
+        profile = self.profile
+        pins = {other: held for other, held in profile.pins.items() if other != slot}
+        profile.pins = pins if pin is None else {**pins, slot: pin}
+        place = self.catalogue.places.get(slot)
+        if place is None:
+            return
+        places = self.catalogue.with_dependants([place])
+        at = max(now, profile.evaluated_to, *(since for since, floor in self.floors if floor in places), MISSING)
+        # Who is here by a pin alone is in no other segment yet, but will not be in one before this instant.
+        self._append(at, None, only=(place,) if profile.first_seen_at == MISSING else places, reason=reason)
+        for other in places:
+            profile.held = {**profile.held, self.catalogue.definitions[other].slot: at}
+
+    def end(self) -> None:
+        """Definitions whose instant lies after the customer's last one are evaluated at their own."""
+        profile = self.profile
+        if profile.is_erased:
+            return
+        self._switch(NO_EDGE)
+        late: dict[int, list[int]] = {}
+        for since, place in self.floors:
+            if since > profile.evaluated_to and self.last_event is not None:
+                late.setdefault(since, []).append(place)
+        for since in sorted(late):
+            self._append(since, self.last_event, only=tuple(late[since]))
+        if profile.held:
+            profile.held = {slot: at for slot, at in profile.held.items() if at > profile.evaluated_to}
+
+    def _step(self, at: int, event: Event | None) -> None:
+        self.profile.evaluated_to = at
+        self._append(at, event)
+
+    def _switch(self, before: int) -> None:
+        """Brings definitions that are new to this customer in, at their own instant."""
+        if not self._switch_at:
+            return
+        for since in sorted({since for since in self._switch_at.values() if since < before}):
+            places = tuple(place for place, at in self._switch_at.items() if at == since)
+            for place in places:
+                del self._switch_at[place]
+            self._append(max(since, self.profile.evaluated_to), None, only=places, reason=DEFINITION)
+
+    def _append(
+        self, at: int, event: Event | None, only: tuple[int, ...] | None = None, reason: str | None = None
+    ) -> None:
+        profile = self.profile
+        frozen: tuple[int, ...] = ()
+        if self.floors and only is None:
+            frozen = tuple(place for since, place in self.floors if since > at)
+        if profile.over:
+            frozen += tuple(place for kind in profile.over for place in self.catalogue.users.get(kind, ()))
+        if self._fixed is None:
+            values = tuple(map(profile.attribute, self.needs.attributes))
+            key = self.plan.attribute_key(values) if values else 0
+            self._fixed = fixed_columns(profile, self.needs, self.shape, key)
+        head, purchases = self._fixed
+        columns = [at, *head, *window_figures(profile.entries, self.needs.windows, at), *purchases]
+        if self._has_behaviour:
+            columns += profile.behaviour.columns(self.needs, self.shape, at)
+        self.rows.append(Row(profile, at, event, frozen, only, profile.pins, reason), columns)
