@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from service.adapters.postgres.database import Database
+from service.adapters.postgres.pins import FRESH_PLANS, PostgresPins, failing_clearly
 from service.adapters.postgres.store import CatalogueCache, PostgresStore
 from service.app.outgoing import Outgoing
 from service.clock import Clock, make_clock
@@ -87,6 +88,18 @@ class Batches:
         """A store within a transaction that commits at the end of the block."""
         async with self.database.batch() as connection:
             yield PostgresStore(connection, self.cache, self.outgoing, self.entries_max)
+
+    @asynccontextmanager
+    async def pins(self) -> AsyncIterator[PostgresPins]:
+        """As `store`, with the statements of changes by hand.
+
+        Raises:
+            Contention: another transaction came first.
+            ConnectionError: the database is out of reach.
+        """
+        async with failing_clearly(), self.database.batch() as connection:
+            await connection.execute(FRESH_PLANS)
+            yield PostgresPins(connection, self.cache, self.outgoing, self.entries_max)
 
 
 def open_batches(settings: Settings, database: Database) -> Batches:

@@ -21,7 +21,7 @@ from service.core.profiles.shape import Shape
 from service.core.profiles.timeline import next_edge
 from service.core.segments.catalogue import Catalogue, Definition, compile_catalogue
 from service.core.segments.ordinals import members_of
-from service.core.segments.walk import Transition, Walk, by_stamp
+from service.core.segments.walk import ENTRIES_MAX, Manual, Transition, Walk, by_stamp
 
 SPACE = UUID("00000000-0000-0000-0000-0000000000aa")
 
@@ -43,6 +43,7 @@ class Engine:
     catalogue: Catalogue
     now: int
     currency: str = "USD"
+    entries_max: int = ENTRIES_MAX
     profiles: dict[UUID, Profile] = field(default_factory=dict)
     states: dict[UUID, bytes] = field(default_factory=dict)
     facts: dict[UUID, dict[str, Fact]] = field(default_factory=lambda: defaultdict(dict))
@@ -70,7 +71,7 @@ class Engine:
                 self.known.add((event.customer_id, event.id))
                 if event.customer_id != identity.GUEST:
                     by_customer[event.customer_id].append(event)
-        walk = Walk(self.catalogue)
+        walk = Walk(self.catalogue, self.entries_max)
         for customer_id, some in by_customer.items():
             self._walk(walk, customer_id, by_stamp(some), MISSING)
         self._commit(walk)
@@ -81,26 +82,45 @@ class Engine:
 
     def expire(self, until: int) -> None:
         """Fires all that is due up to an instant, as the timers would."""
-        walk = Walk(self.catalogue)
+        walk = Walk(self.catalogue, self.entries_max)
         for customer_id in list(self.profiles):
             self._walk(walk, customer_id, [], until)
+        self._commit(walk)
+
+    def pin(self, external_id: str, segment: str, pin: bool | None) -> None:
+        """A change by hand at `now`; the customer may be unknown."""
+        slot = next(one.slot for one in self.catalogue.definitions if one.name == segment)
+        customer_id = identity.customer_uuid(external_id)
+        walk = Walk(self.catalogue, self.entries_max)
+        profile = self._load(customer_id, external_id)
+        walk.add(profile, [], self._ledger(customer_id, []), now=self.now, manual=Manual(slot, pin, "manual"))
         self._commit(walk)
 
     def _walk(self, walk: Walk, customer_id: UUID, events: list[Event], until: int) -> None:
         mark = walk.mark()
         try:
             walk.add(
-                self._load(customer_id, events), events, self._ledger(customer_id, events), now=self.now, until=until
+                self._load(customer_id, events[0].external_id if events else ""),
+                events,
+                self._ledger(customer_id, events),
+                now=self.now,
+                until=until,
             )
         except LedgerIncomplete:
             walk.rewind(mark)
             ledger = self._ledger(customer_id, None)
-            walk.add(self._load(customer_id, events), events, ledger, now=self.now, until=until)
+            walk.add(
+                self._load(customer_id, events[0].external_id if events else ""),
+                events,
+                ledger,
+                now=self.now,
+                until=until,
+            )
 
-    def _load(self, customer_id: UUID, events: list[Event]) -> Profile:
+    def _load(self, customer_id: UUID, external_id: str) -> Profile:
         stored = self.profiles.get(customer_id)
         if stored is None:
-            profile = Profile(customer_id, events[0].external_id)
+            profile = Profile(customer_id, external_id)
             profile.is_new = True
             return profile
         profile = copy.copy(stored)

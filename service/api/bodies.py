@@ -22,15 +22,23 @@ def answer(data: Any, message: str, status: int = 200, headers: dict[str, str] |
     return Response(dumps({"success": True, "data": data, "message": message}), status, headers, "application/json")
 
 
-async def read_body(request: Request, model: type[Model]) -> Model:
+async def read_body(request: Request, model: type[Model], bytes_max: int = BODY_BYTES_MAX) -> Model:
     """The request's JSON body as this model.
 
     Raises:
         ApiError: too_large, invalid_json, or invalid with every fault.
     """
-    raw = await _read_bytes(request)
-    if not raw.strip():
+    body = await read_body_if_any(request, model, bytes_max)
+    if body is None:
         raise ApiError("invalid_json", "The request needs a body: a JSON object")
+    return body
+
+
+async def read_body_if_any(request: Request, model: type[Model], bytes_max: int = BODY_BYTES_MAX) -> Model | None:
+    """As `read_body`; None where there is no body, which whoever needs none may leave out."""
+    raw = await _read_bytes(request, bytes_max)
+    if not raw.strip():
+        return None
     try:
         source = loads(raw, allow_repeats=False)
     except JsonError as error:
@@ -41,22 +49,27 @@ async def read_body(request: Request, model: type[Model]) -> Model:
         raise refused(faults_of(error, known=tuple(model.model_fields))) from None
 
 
-async def _read_bytes(request: Request) -> bytes:
-    too_large = ApiError("too_large", f"The body must not be larger than {BODY_BYTES_MAX} bytes")
+async def _read_bytes(request: Request, bytes_max: int) -> bytes:
+    too_large = ApiError("too_large", f"The body must not be larger than {bytes_max} bytes")
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and len(announced) < 20 and int(announced) > BODY_BYTES_MAX:
+    if announced.isdecimal() and len(announced) < 20 and int(announced) > bytes_max:
         raise too_large
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > BODY_BYTES_MAX:
+        if size > bytes_max:
             raise too_large
         chunks.append(chunk)
     return b"".join(chunks)
 
 
-def body_docs(model: type[BaseModel], examples: dict[str, Any]) -> dict[str, Any]:
+def body_docs(model: type[BaseModel], examples: dict[str, Any], *, is_required: bool = True) -> dict[str, Any]:
     """What OpenAPI says about a body that `read_body` reads."""
     schema = model.model_json_schema()
     named = {name.replace(" ", "_"): {"summary": name, "value": value} for name, value in examples.items()}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "examples": named}}}}
+    return {
+        "requestBody": {
+            "required": is_required,
+            "content": {"application/json": {"schema": schema, "examples": named}},
+        }
+    }

@@ -59,6 +59,8 @@ Every answer is `{"success": true, "data": ..., "message": ...}`; every error is
 #: What any route may answer, by code of STATUS; those with a body may answer more.
 _COMMON: Final = ("unauthenticated", "forbidden", "invalid", "internal", "unavailable")
 _WITH_BODY: Final = ("invalid_json", "too_large")
+#: What a route declares by itself.
+_DECLARED: Final = ("conflict", "precondition_failed")
 
 
 @router.get("/openapi.json")
@@ -110,9 +112,11 @@ def _add_problems(made: dict[str, Any]) -> None:
     for path, operations in made["paths"].items():
         for operation in operations.values():
             operation["responses"].pop("422", None)
+            declared = operation["responses"]
             codes = list(_COMMON) if "security" in operation else ["unavailable"] * path.startswith("/readyz")
             codes += ["not_found"] * ("{" in path) + list(_WITH_BODY) * ("requestBody" in operation)
             codes += ["too_many"] * path.endswith("/export")
+            codes += [code for code in _DECLARED if str(STATUS[code][0]) in declared]
             for code in sorted(codes, key=lambda one: STATUS[one][0]):
                 operation["responses"][str(STATUS[code][0])] = _failure(code, path)
 

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from sqlalchemy.exc import SQLAlchemyError
 
 from service.adapters.postgres.segments import PostgresSegments
 from service.api.auth import Requires
 from service.api.bodies import answer, body_docs, read_body
+from service.api.by_hand import change_by_hand, named_customers
 from service.api.errors import ApiError, Fault, refused
-from service.api.schemas import Answer, NewSegmentBody, SegmentChangeBody, SegmentData, SegmentPage, segment_data
-from service.api.services import services_of
+from service.api.etags import Expected, etag_headers
+from service.api.schemas import (
+    Answer,
+    NewSegmentBody,
+    SegmentChangeBody,
+    SegmentData,
+    SegmentPage,
+    pins_changed,
+    segment_data,
+    shown_segment,
+)
+from service.api.services import Services, services_of
 from service.app import segments
-from service.app.segments import Author, SegmentMissing, SegmentQuery
+from service.app.pins import ADD, Named, PinChange, PinReport
+from service.app.segment_changes import create_segment, delete_segment, update_segment
+from service.app.segments import STATIC, Author, SegmentMissing, SegmentQuery
 from service.app.tokens import Identity, Permission
 
 BASE: Final = "/api/customer-segments"
@@ -46,6 +61,7 @@ _VIP: Final[dict[str, Any]] = {
 _CREATE_EXAMPLES: Final = {
     "big spenders": _VIP,
     "everybody": {"segment_name": "Everybody", "criteria": {}},
+    "a list": {"segment_name": "Guests of the fair", "segment_type": "static", "customer_ids": ["C-1001", "C-1002"]},
     "lapsed business customers": {
         "segment_name": "Lapsed business customers",
         "segment_type": "behavioral",
@@ -86,14 +102,46 @@ def segment_id_of(segment: str) -> UUID:
 )
 @router.post("/", status_code=201, include_in_schema=False)
 async def create(request: Request, identity: Creator) -> Response:
-    """Creates a segment. Its members join with the backfill, which begins at once and is visible in `backfill`."""
+    """Creates a segment. Its members join with the backfill, which begins at once and is visible in `backfill`.
+
+    A static segment has customer_ids instead of criteria; ids that are not known yet are welcome. More than fit into
+    one body are added by POST /{segment}/customers.
+    """
     body = await read_body(request, NewSegmentBody)
-    services = services_of(request)
+    services, author = services_of(request), author_of(identity)
+    customers = _listed(body)
     async with services.database.transaction() as connection:
         store = PostgresSegments(connection)
-        segment = await segments.create_segment(store, services.clock, author_of(identity), body.value())
-    headers = {"location": f"{BASE}/{segment.id}"}
-    return answer(segment_data(segment), "The segment has been created", 201, headers)
+        segment = await create_segment(store, services.clock, author, body.value())
+        data = shown_segment(segment, await store.complete_to(services.clock()))
+    if customers:
+        data["pins"] = pins_changed(await _fill(services, author, segment.id, customers))
+    headers = {"location": f"{BASE}/{segment.id}", **etag_headers(segment)}
+    return answer(data, "The segment has been created", 201, headers)
+
+
+def _listed(body: NewSegmentBody) -> list[Named]:
+    """The customers that a new static segment begins with."""
+    if body.customer_ids is None or body.customer_ids == []:
+        return []
+    if body.segment_type != STATIC:
+        message = "is for static segments; add customers to this one by POST /{segment}/customers"
+        raise refused([Fault("customer_ids", message, "value_error")])
+    return named_customers(body.customer_ids)
+
+
+async def _fill(services: Services, author: Author, segment_id: UUID, customers: list[Named]) -> PinReport:
+    """Adds the first customers of a segment that has just been made.
+
+    Raises:
+        ApiError: unavailable; the segment is there, so that creating it again would make a second one.
+    """
+    change = PinChange(segment_id, ADD, author, time.time_ns() // 1_000)
+    try:
+        return await change_by_hand(services, change, customers)
+    except (ApiError, OSError, SQLAlchemyError):
+        message = f"The segment {segment_id} has been created, but not all customers could be added; add them again"
+        raise ApiError("unavailable", message) from None
 
 
 @router.get("", response_model=Answer[SegmentPage], summary="List segments")
@@ -133,50 +181,69 @@ async def read(
 ) -> Response:
     """Answers one segment."""
     segment_id = segment_id_of(segment)
-    async with services_of(request).database.snapshot() as connection:
+    services = services_of(request)
+    async with services.database.snapshot() as connection:
         store = PostgresSegments(connection)
-        data = segment_data(await segments.read_segment(store, segment_id))
+        found = await segments.read_segment(store, segment_id)
+        data = shown_segment(found, await store.complete_to(services.clock()))
         if include_customers:
             ids = await store.member_ids(segment_id, CUSTOMER_IDS_MAX + 1)
             data["customer_ids"] = [str(one) for one in ids[:CUSTOMER_IDS_MAX]]
             data["customer_ids_complete"] = len(ids) <= CUSTOMER_IDS_MAX
-    return answer(data, "The segment")
+    return answer(data, "The segment", headers=etag_headers(found))
 
 
 @router.put(
     "/{segment}",
     response_model=Answer[SegmentData],
+    responses={412: {}},
     summary="Change a segment",
     openapi_extra=body_docs(SegmentChangeBody, _CHANGE_EXAMPLES),
 )
-async def update(request: Request, identity: Updater, segment: SegmentPath, emit: Emit = "all") -> Response:
-    """Changes what the body names and leaves the rest. New criteria and a new status take effect with a backfill."""
+async def update(
+    request: Request, identity: Updater, segment: SegmentPath, expected: Expected, emit: Emit = "all"
+) -> Response:
+    """Changes what the body names and leaves the rest. New criteria and a new status take effect with a backfill.
+
+    With If-Match the change is made only if nobody else has changed the segment since.
+    """
     segment_id = segment_id_of(segment)
     body = await read_body(request, SegmentChangeBody)
     if not body.model_fields_set:
         raise ApiError("invalid", f"The body must name at least one of {', '.join(SegmentChangeBody.model_fields)}")
     services = services_of(request)
     async with services.database.transaction() as connection:
-        changed = await segments.update_segment(
-            PostgresSegments(connection),
+        store = PostgresSegments(connection)
+        changed = await update_segment(
+            store,
             services.clock,
             author_of(identity),
             segment_id,
             body.value(),
             is_silent=emit == "none",
+            expected=expected,
         )
-    return answer(segment_data(changed), "The segment has been changed")
+        data = shown_segment(changed, await store.complete_to(services.clock()))
+    return answer(data, "The segment has been changed", headers=etag_headers(changed))
 
 
-@router.delete("/{segment}", response_model=Answer[SegmentData], summary="Delete a segment")
-async def delete(request: Request, identity: Deleter, segment: SegmentPath, emit: Emit = "all") -> Response:
-    """Deletes a segment: it is found no more, and its members leave."""
+@router.delete(
+    "/{segment}", response_model=Answer[SegmentData], responses={409: {}, 412: {}}, summary="Delete a segment"
+)
+async def delete(
+    request: Request, identity: Deleter, segment: SegmentPath, expected: Expected, emit: Emit = "all"
+) -> Response:
+    """Deletes a segment: it is found no more, and its members leave. Not while another segment asks for its members."""
     segment_id = segment_id_of(segment)
     services = services_of(request)
     async with services.database.transaction() as connection:
-        store = PostgresSegments(connection)
-        gone = await segments.delete_segment(
-            store, services.clock, author_of(identity), segment_id, is_silent=emit == "none"
+        gone = await delete_segment(
+            PostgresSegments(connection),
+            services.clock,
+            author_of(identity),
+            segment_id,
+            is_silent=emit == "none",
+            expected=expected,
         )
     return answer(segment_data(gone), "The segment has been deleted")
 

@@ -11,6 +11,7 @@ from fastapi import Request
 
 from service.adapters.postgres.database import Database
 from service.app.tokens import TokenRules
+from service.bootstrap import Batches
 from service.clock import Clock
 
 #: Each export holds a connection for as long as the client reads.
@@ -24,6 +25,7 @@ class Services:
     """The outside, as far as the API needs it; `broker_check` raises where the broker is out of reach."""
 
     database: Database
+    batches: Batches
     clock: Clock
     tokens: TokenRules
     broker_check: BrokerCheck

@@ -5,9 +5,10 @@ Membership and its instant are what is stored; conditions are judged anew from t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from graphlib import TopologicalSorter
 from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
@@ -20,7 +21,6 @@ from service.core.criteria.scalar_changes import instants_of_change
 from service.core.criteria.scalar_facts import Fact, Life
 from service.core.identity import GUEST, customer_uuid
 
-STATIC: Final = "static"
 #: More facts of one customer are not read.
 FACTS_MAX: Final = 100_000
 #: Instants that are looked at for a change, and how much work they may cost: facts times conditions, each time.
@@ -43,6 +43,7 @@ class Standing(NamedTuple):
 
     is_erased: bool
     is_known: bool  # a profile, a pin or a membership
+    is_over_limit: bool  # more happened within some span than a profile keeps
 
 
 class Stay(NamedTuple):
@@ -82,10 +83,11 @@ class Evidence:
 
     Attributes:
         leaves: the conditions of the segment's criteria; none for a static one.
-        rules: criteria by segment, of this segment and of those it depends on; None for static ones. Segments that are
-            not here have no members.
+        rules: criteria by segment, of this segment and of those it depends on, who is named before who names; None for
+            static ones. Segments that are not here have no members.
         pins: included (True) or excluded (False), by segment.
         stay: the latest stored membership.
+        is_over_limit: memberships that ask for too many events stand still.
         life: the customer's facts.
     """
 
@@ -94,6 +96,7 @@ class Evidence:
     rules: Mapping[UUID, Criteria | None]
     pins: Mapping[UUID, bool]
     stay: Stay | None
+    is_over_limit: bool
     life: Life
 
 
@@ -110,19 +113,19 @@ async def find_evidence(store: ExplainStore, customer: str, segment: Segment) ->
         ExplainError: there is too much of it.
         CriteriaError: stored criteria that this release does not understand.
     """
-    customer_id = await _customer_id(store, customer)
-    leaves = [] if segment.segment_type == STATIC else parse_leaves(segment.criteria)[1]
+    customer_id, standing = await _known_customer(store, customer)
+    leaves = [] if segment.is_static else parse_leaves(segment.criteria)[1]
     rules = await _rules(store, segment)
     asked = [*(leaf.criteria for leaf in leaves), *_criteria_of(rules)]
     facts = await store.facts(customer_id, _activity_names(asked), FACTS_MAX)
     if len(facts) > FACTS_MAX:
         msg = f"This customer has more than {FACTS_MAX} facts, too many to explain one by one; use verify instead"
         raise ExplainError(msg)
-    pins = await store.pins(customer_id)
-    return Evidence(segment, leaves, rules, pins, await store.stay(customer_id, segment.id), Life(facts))
+    pins, stay = await store.pins(customer_id), await store.stay(customer_id, segment.id)
+    return Evidence(segment, leaves, rules, pins, stay, standing.is_over_limit, Life(facts))
 
 
-async def _customer_id(store: ExplainStore, customer: str) -> UUID:
+async def _known_customer(store: ExplainStore, customer: str) -> tuple[UUID, Standing]:
     shown = customer[:_TEXT_SHOWN_MAX]
     missing = CustomerMissing(f'There is no customer "{shown}"; name one by the id its events carry, or by its UUID')
     try:
@@ -135,25 +138,27 @@ async def _customer_id(store: ExplainStore, customer: str) -> UUID:
         raise CustomerMissing(msg)
     if customer_id == GUEST or not standing.is_known:
         raise missing
-    return customer_id
+    return customer_id, standing
 
 
 async def _rules(store: ExplainStore, segment: Segment) -> dict[UUID, Criteria | None]:
-    """Live segments only: this one, those that it names, those that they name, and so on."""
-    found: dict[UUID, Criteria | None] = {}
-    waiting: list[Segment] = [segment]
-    seen = {segment.id}
+    """Of this segment, those that it names, those that they name, and so on: the live ones, who is named first."""
+    rules: dict[UUID, Criteria | None] = {}
+    names: dict[UUID, set[UUID]] = {}
+    waiting = [segment]
     while waiting:
         one = waiting.pop()
+        criteria = None if one.is_static else parse_criteria(one.criteria)
         if one.is_live:
-            found[one.id] = None if one.segment_type == STATIC else parse_criteria(one.criteria)
-        if one.segment_type == STATIC or not (one.is_live or one.id == segment.id):
-            continue
-        for other in sorted(references(parse_criteria(one.criteria)) - seen):
-            seen.add(other)
-            if named := await store.get(other):
-                waiting.append(named)
-    return found
+            rules[one.id] = criteria
+        # A draft has no members, but its own conditions are explained all the same.
+        is_asked = one.is_live or one.id == segment.id
+        names[one.id] = references(criteria) if criteria is not None and is_asked else set()
+        for other in sorted(names[one.id] - names.keys()):
+            names[other] = set()
+            if found := await store.get(other):
+                waiting.append(found)
+    return {one: rules[one] for one in TopologicalSorter(names).static_order() if one in rules}
 
 
 def _criteria_of(rules: Mapping[UUID, Criteria | None]) -> list[Criteria]:
@@ -171,28 +176,22 @@ def _activity_names(criteria: Iterable[Criteria]) -> set[str]:
     return found
 
 
-class Verdicts:
-    """Who belongs where at one instant, by facts and pins; each segment is judged once."""
+def members_at(evidence: Evidence, as_of: int) -> dict[UUID, bool]:
+    """Whether the customer belongs to each segment of the rules at an instant, by facts and pins."""
+    found: dict[UUID, bool] = {}
+    for segment_id, criteria in evidence.rules.items():
+        pin = evidence.pins.get(segment_id)
+        if pin is None:
+            is_member = _members(found)
+            found[segment_id] = criteria is not None and verdict(criteria, evidence.life, as_of, is_member)
+        else:
+            found[segment_id] = pin
+    return found
 
-    def __init__(self, evidence: Evidence, as_of: int) -> None:
-        self._evidence = evidence
-        self.as_of = as_of
-        self._known: dict[UUID, bool] = {}
 
-    def is_member(self, segment_id: UUID) -> bool:
-        """Whether the customer belongs to the segment."""
-        if segment_id not in self._known:
-            self._known[segment_id] = self._judge(segment_id)
-        return self._known[segment_id]
-
-    def _judge(self, segment_id: UUID) -> bool:
-        if segment_id not in self._evidence.rules:
-            return False
-        pin = self._evidence.pins.get(segment_id)
-        if pin is not None:
-            return pin
-        criteria = self._evidence.rules[segment_id]
-        return criteria is not None and verdict(criteria, self._evidence.life, self.as_of, self.is_member)
+def _members(found: Mapping[UUID, bool]) -> Callable[[UUID], bool]:
+    """Segments that are not live have no members."""
+    return lambda segment_id: found.get(segment_id, False)
 
 
 def explain(evidence: Evidence, now: int) -> dict[str, Any]:
@@ -207,14 +206,14 @@ def explain(evidence: Evidence, now: int) -> dict[str, Any]:
         predicates: {path, criteria, value, verdict} of each condition at now; value as criteria.scalar.value_of.
     """
     segment, life = evidence.segment, evidence.life
-    verdicts = Verdicts(evidence, now)
+    members = _members(members_at(evidence, now))
     pin = evidence.pins.get(segment.id)
     stay = evidence.stay
     is_member = segment.is_live and stay is not None and stay.left_at is None
     changes_at, is_open = None, False
     if segment.is_live and pin is None:
-        changes_at, is_open = _change(evidence, verdicts)
-    notes = _notes(evidence, is_member=is_member, is_true=verdicts.is_member(segment.id), is_open=is_open)
+        changes_at, is_open = _change(evidence, now, before=members(segment.id))
+    notes = _notes(evidence, is_member=is_member, is_true=members(segment.id), is_open=is_open)
     return {
         "member": is_member,
         "since": _since(stay, is_member=is_member),
@@ -225,26 +224,25 @@ def explain(evidence: Evidence, now: int) -> dict[str, Any]:
             {
                 "path": leaf.path,
                 "criteria": leaf.source,
-                "value": value_of(leaf.criteria, life, now, verdicts.is_member),
-                "verdict": verdict(leaf.criteria, life, now, verdicts.is_member),
+                "value": value_of(leaf.criteria, life, now, members),
+                "verdict": verdict(leaf.criteria, life, now, members),
             }
             for leaf in evidence.leaves
         ],
     }
 
 
-def _change(evidence: Evidence, verdicts: Verdicts) -> tuple[int | None, bool]:
+def _change(evidence: Evidence, now: int, *, before: bool) -> tuple[int | None, bool]:
     """The first instant at which the segment's verdict is another one, and whether later ones were left out."""
-    segment_id = evidence.segment.id
-    before = verdicts.is_member(segment_id)
     criteria = _criteria_of(evidence.rules)
-    looks = instants_of_change(criteria, evidence.life, verdicts.as_of)
     weight = max(1, len(evidence.life.facts)) * max(1, sum(1 for one in criteria for _ in predicates(one)))
-    count = min(LOOKS_MAX, max(1, WORK_MAX // weight))
-    for at in looks[:count]:
-        if Verdicts(evidence, at).is_member(segment_id) != before:
+    looks_max = min(LOOKS_MAX, max(1, WORK_MAX // weight))
+    for count, at in enumerate(instants_of_change(criteria, evidence.life, now)):
+        if count == looks_max:
+            return None, True
+        if members_at(evidence, at)[evidence.segment.id] != before:
             return at, False
-    return None, len(looks) > count
+    return None, False
 
 
 def _since(stay: Stay | None, *, is_member: bool) -> str | None:
@@ -261,18 +259,20 @@ def _notes(evidence: Evidence, *, is_member: bool, is_true: bool, is_open: bool)
         found.append("The segment is archived: it has no members.")
     elif not segment.is_live:
         found.append("The segment is a draft: it has no members until it is active.")
-    if segment.segment_type == STATIC:
+    if segment.is_static:
         found.append("The segment is static: it has no criteria, its members are listed by hand or import.")
     elif segment.id in evidence.pins:
         found.append("The customer is pinned here: the criteria do not count until the pin is removed.")
-    if not life.facts and segment.segment_type != STATIC:
+    if not life.facts and not segment.is_static:
         found.append("No event of this customer has been applied: no condition can hold.")
     if is_member != is_true:
-        cause = "the backfill runs on" if segment.backfill_state == "running" else "a timer is about to fire"
         found.append(
             f"By facts and pins the customer is {'in' if is_true else 'out'}, and stored as"
-            f" {'in' if is_member else 'out'}: {cause}, or else `segments verify` will tell."
+            f" {'in' if is_member else 'out'}: a backfill or a timer has still to come by;"
+            " if it stays so, `segments verify` says more."
         )
+    if evidence.is_over_limit:
+        found.append("More happened than a profile keeps: memberships that ask for it stand still; see `status`.")
     if is_open:
         found.append("Time may still change the membership: there are too many instants to look at all of them.")
     return found

@@ -6,6 +6,7 @@ import base64
 import json
 import time
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import jwt
@@ -17,7 +18,7 @@ from service.api.app import build_app
 from service.api.auth import PUBLIC_PATHS, RouteWithoutPermission, check_routes, permission_of
 from service.app.tokens import Permission
 from service.settings import SettingsError, load_settings
-from tests.api.support import BASE, BIG, SECRET, Api, bearer, token
+from tests.api.support import BASE, BIG, SECRET, Api, add_many, bearer, token
 
 #: Every route that is not public, with the permission it must ask for and a body that does.
 ROUTES = [
@@ -28,6 +29,11 @@ ROUTES = [
     ("DELETE", "/{id}", Permission.DELETE, None),
     ("GET", "/{id}/customers", Permission.READ, None),
     ("GET", "/{id}/export", Permission.READ, None),
+    ("POST", "/{id}/customers", Permission.UPDATE, {"customer_ids": ["C-1"]}),
+    ("DELETE", "/{id}/customers", Permission.UPDATE, {"customer_ids": ["C-1"]}),
+    ("GET", "/{id}/pins", Permission.READ, None),
+    ("DELETE", "/{id}/pins", Permission.UPDATE, None),
+    ("POST", "/{id}/backfill/cancel", Permission.UPDATE, None),
 ]
 CLAIMS: dict[str, Any] = {
     "iss": "customer-segments",
@@ -57,6 +63,7 @@ class TestPermissions:
     @pytest.mark.parametrize(("method", "path", "needed", "body"), ROUTES)
     async def test_matrix(self, api: Api, method: str, path: str, needed: Permission, body: Any) -> None:
         """Each route opens to its own permission and to no other, nor to all the others together."""
+        await add_many(api.database, str(uuid4()), 1)  # so that a backfill runs
         segment = await api.create()
         address = BASE + path.format(id=segment["id"])
         others = [one for one in Permission if one is not needed]

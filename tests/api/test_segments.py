@@ -111,14 +111,6 @@ class TestCreate:
         assert b"12345678901234567890.12" in shown.content
         assert str(catalogue.definitions[0].criteria.value) == "12345678901234567890.12"  # type: ignore[union-attr]
 
-    async def test_static_is_refused(self, api: Api) -> None:
-        """Static segments are not kept yet, and the sentence says so."""
-        response = await api.send("POST", json={"segment_name": "x", "segment_type": "static", "criteria": {}})
-
-        assert response.status_code == 422
-        assert response.json()["errors"][0]["path"] == "segment_type"
-        assert "static segments are not kept" in response.json()["message"]
-
 
 class TestUpdate:
     """PUT /:id."""
@@ -252,7 +244,8 @@ class TestUpdate:
         ("body", "path"),
         [
             ({}, None),
-            ({"segment_type": "dynamic"}, "segment_type"),
+            ({"segment_type": "static"}, "segment_type"),
+            ({"segment_type": None}, "segment_type"),
             ({"segment_name": None}, "segment_name"),
             ({"segment_name": " "}, "segment_name"),
             ({"status": None}, "status"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 
 from hypothesis import given, settings
@@ -11,14 +10,11 @@ from hypothesis import strategies as st
 from service.core import instants
 from tests import oracle
 from tests.offline import Engine, catalogue_of, collapsed
-from tests.strategies import START, criteria, histories
+from tests.property.criteria_cases import line_of
+from tests.property.effort import examples
+from tests.strategies import START, definitions, histories
 
 NOW = START + 30 * instants.DAY
-
-
-def segments_of(definitions: list[dict]) -> dict[str, dict]:
-    """Definitions by key."""
-    return {f"s{number}": one for number, one in enumerate(definitions)}
 
 
 def engine_for(segments: dict[str, dict]) -> Engine:
@@ -28,7 +24,7 @@ def engine_for(segments: dict[str, dict]) -> Engine:
 
 def feed(engine: Engine, events: list[dict], sizes: list[int]) -> None:
     """Feeds events in batches of these sizes, over and over."""
-    decoded = engine.read([json.dumps(event).encode() for event in events])
+    decoded = engine.read(map(line_of, events))
     assert not engine.rejected, engine.rejected
     place = turn = 0
     while place < len(decoded):
@@ -48,11 +44,10 @@ SIZES = st.lists(st.integers(1, 9), min_size=1, max_size=4)
 class TestTimeOrderedInput:
     """Input in the order of its timeline."""
 
-    @settings(max_examples=300, deadline=None)
-    @given(histories(), st.lists(criteria(), min_size=1, max_size=4), SIZES)
-    def test_joined_and_left_are_the_function_of_time(self, events: list, definitions: list, sizes: list) -> None:
+    @settings(max_examples=examples(300), deadline=None)
+    @given(histories(), definitions(), SIZES)
+    def test_joined_and_left_are_the_function_of_time(self, events: list, segments: dict, sizes: list) -> None:
         """However the input is split, joined/left are membership as a function of time, edges included."""
-        segments = segments_of(definitions)
         engine = engine_for(segments)
         ordered = sorted(events, key=oracle.stamp)
 
@@ -63,11 +58,10 @@ class TestTimeOrderedInput:
         assert collapsed((c, s, at, change) for c, s, at, change, _, _ in engine.published) == expected
         assert engine.members() == oracle.members_at(events, segments, NOW)
 
-    @settings(max_examples=100, deadline=None)
-    @given(histories(), st.lists(criteria(), min_size=1, max_size=3), SIZES, st.integers(0, 2**32))
-    def test_repeats_change_nothing(self, events: list, definitions: list, sizes: list, seed: int) -> None:
+    @settings(max_examples=examples(100), deadline=None)
+    @given(histories(), definitions(3), SIZES, st.integers(0, 2**32))
+    def test_repeats_change_nothing(self, events: list, segments: dict, sizes: list, seed: int) -> None:
         """Events that come again, anywhere later, neither change a membership nor cause a joined or left."""
-        segments = segments_of(definitions)
         once, twice = engine_for(segments), engine_for(segments)
         ordered = sorted(events, key=oracle.stamp)
         again = list(ordered)
@@ -85,11 +79,10 @@ class TestTimeOrderedInput:
 class TestAnyOrder:
     """Input in any order."""
 
-    @settings(max_examples=300, deadline=None)
-    @given(histories(), st.lists(criteria(), min_size=1, max_size=4), SIZES, st.randoms(use_true_random=False))
-    def test_membership_converges(self, events: list, definitions: list, sizes: list, chance: random.Random) -> None:
+    @settings(max_examples=examples(300), deadline=None)
+    @given(histories(), definitions(), SIZES, st.randoms(use_true_random=False))
+    def test_membership_converges(self, events: list, segments: dict, sizes: list, chance: random.Random) -> None:
         """Shuffled and repeated input ends in the same membership; joined and left alternate and never go back."""
-        segments = segments_of(definitions)
         engine = engine_for(segments)
         shuffled = [*events, *chance.choices(events, k=3)]
         chance.shuffle(shuffled)
@@ -104,13 +97,10 @@ class TestAnyOrder:
             assert (ordinal, change != known[2], at >= known[1]) == (known[0] + 1, True, True)
             latest[customer, segment] = (ordinal, at, change)
 
-    @settings(max_examples=100, deadline=None)
-    @given(histories(), st.lists(criteria(), min_size=1, max_size=3), st.integers(0, 40), SIZES)
-    def test_timers_between_batches_lose_nothing(
-        self, events: list, definitions: list, hours: int, sizes: list
-    ) -> None:
+    @settings(max_examples=examples(100), deadline=None)
+    @given(histories(), definitions(3), st.integers(0, 40), SIZES)
+    def test_timers_between_batches_lose_nothing(self, events: list, segments: dict, hours: int, sizes: list) -> None:
         """Timers that fired between batches, ahead of late events, leave the membership right all the same."""
-        segments = segments_of(definitions)
         engine = engine_for(segments)
         half = len(events) // 2
 

@@ -13,7 +13,6 @@ import msgspec
 
 from service.app.exact_json import dumps, loads
 from service.app.ports import DeadLetter, StoredFact
-from service.core.criteria.fields import TRAIT_PREFIX
 from service.core.events.model import (
     Activity,
     Event,
@@ -25,6 +24,7 @@ from service.core.events.model import (
     OrderUpdated,
 )
 from service.core.instants import MISSING, from_datetime, to_datetime
+from service.core.profiles.attributes import traits_of
 from service.core.profiles.codec import encode_state
 from service.core.profiles.ledger import ActivityFact, Contribution, OrderFact, RefundFact
 from service.core.profiles.profile import Profile
@@ -176,7 +176,7 @@ def customer_row(profile: Profile) -> tuple[Any, ...]:
     """One row of customers, in the order of CUSTOMER_COLUMNS."""
     found = {name: value for name, (value, _) in profile.attributes.items() if value is not None}
     place = found.get("location") or Location()
-    traits = {name.removeprefix(TRAIT_PREFIX): _exact(value) for name, value in profile.traits()}
+    traits = {name: _exact(value) for name, value in traits_of(profile.attributes)}
     return (
         profile.customer_id,
         profile.external_id,

@@ -32,7 +32,8 @@ _STANDING: Final = text("""
 SELECT EXISTS (SELECT FROM erasures WHERE customer_id = :customer_id),
     EXISTS (SELECT FROM profiles WHERE customer_id = :customer_id)
     OR EXISTS (SELECT FROM pins WHERE customer_id = :customer_id)
-    OR EXISTS (SELECT FROM customer_segment_memberships WHERE customer_id = :customer_id)
+    OR EXISTS (SELECT FROM customer_segment_memberships WHERE customer_id = :customer_id),
+    EXISTS (SELECT FROM profiles WHERE customer_id = :customer_id AND is_over_limit)
 """)
 #: The latest stay; a stay that is still going on is always the latest.
 _STAY: Final = text("""

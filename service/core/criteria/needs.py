@@ -19,7 +19,6 @@ from service.core.criteria.model import (
     predicates,
 )
 
-
 #: Exact products; Python's default context would round to 28 digits.
 EXACT: Final = Context(prec=100)
 

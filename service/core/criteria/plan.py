@@ -22,6 +22,7 @@ from service.core.criteria.model import AttributePredicate, Criteria, MemberPred
 from service.core.criteria.needs import Needs, needs_of
 from service.core.criteria.operators import attribute_holds
 from service.core.criteria.program import Graph, Leaf, Program, Step, Words, compile_program
+from service.core.criteria.scratch import Scratch
 from service.core.criteria.thresholds import Bits, Columns, Indices, Threshold, Thresholds
 
 #: Given the result (rows x segments) and the places of one level, corrects those columns in place.
@@ -30,8 +31,10 @@ Settle = Callable[[Bits, Indices], None]
 #: Different attribute values that a plan remembers from batch to batch.
 ATTRIBUTE_KEYS_MAX: Final = 100_000
 WORD_BITS: Final = 64
+ALL_ONES: Final = np.uint64(2**64 - 1)
 #: Rows whose columns are compared at once: a multiple of WORD_BITS, and little enough for the processor's cache.
-BLOCK_ROWS: Final = 512
+BLOCK_ROWS: Final = 1_024
+UNPACKED_BYTES: Final = 65_536
 
 
 class Level(NamedTuple):
@@ -61,6 +64,7 @@ class Plan:
     _tests: list[list[AttributePredicate]]  # by attribute, in the order of needs.attributes
     _program: Program
     _levels: list[Level]
+    _scratch: Scratch
     _keys: dict[tuple[object, ...], int] = field(default_factory=dict)
     _table: list[bytes] = field(default_factory=list)
     _answers: dict[tuple[object, ...], bytes] = field(default_factory=dict)
@@ -72,7 +76,8 @@ class Plan:
         number = self._keys.get(key)
         if number is None:
             number = self._keys[key] = len(self._table)
-            self._table.append(b"".join(map(self._answer, range(len(values)), values)))
+            numbered = zip(range(len(self._tests)), values, strict=True)
+            self._table.append(b"".join([self._answer(attribute, value) for attribute, value in numbered]))
         return number
 
     def _answer(self, attribute: int, value: object) -> bytes:
@@ -104,32 +109,32 @@ class Plan:
         """
         count = len(rows)
         result = np.zeros((len(self.slots), count), dtype=np.bool_)
-        packed = np.empty((self._program.rows, -(-count // WORD_BITS)), dtype=np.uint64)
+        packed = self._scratch.array("packed", (self._program.rows, -(-count // WORD_BITS)), np.uint64)
         for first in range(0, count, BLOCK_ROWS):
-            words = slice(first // WORD_BITS, -(-min(first + BLOCK_ROWS, count) // WORD_BITS))
-            self._fill_leaves(packed[:, words], _columns(rows[first : first + BLOCK_ROWS]))
+            words = slice(first // WORD_BITS, (first + BLOCK_ROWS) // WORD_BITS)
+            self._fill_leaves(packed[:, words], _columns(rows[first : first + BLOCK_ROWS], self._scratch))
         for level in self._levels:
             for step in level.steps:
                 step.run(packed)
-            result[level.places] = _unpack(packed[level.roots], count)
+            _unpack(packed, level, result)
             if settle is not None:
                 settle(result.T, level.places)
             if len(level.asked):
                 _pack(result[level.asked], packed, level.answers)
-                packed[level.answers + self._program.ones + 1] = ~packed[level.answers]
+                packed[level.answers + self._program.literals] = ~packed[level.answers]
         return result.T
 
     def _fill_leaves(self, packed: Words, columns: Columns) -> None:
         """Leaves and their opposites; those on members are filled level by level."""
         thresholds, tests = len(self._thresholds.ordered), sum(map(len, self._tests))
-        bits = np.empty((thresholds + tests, columns.shape[1]), dtype=np.bool_)
+        bits = self._scratch.array("bits", (thresholds + tests, columns.shape[1]), np.bool_)
         self._thresholds.fill(columns, bits[:thresholds])
         if tests:
             bits[thresholds:] = self._tested(columns[ATTRIBUTES])
         _pack(bits, packed, slice(len(bits)))
-        ones = self._program.ones
-        packed[ones] = ~np.uint64(0)
-        np.invert(packed[: ones + 1], out=packed[ones + 1 : 2 * ones + 2])
+        literals = self._program.literals
+        packed[literals - 1] = ALL_ONES
+        np.invert(packed[:literals], out=packed[literals : 2 * literals])
 
     def _tested(self, keys: Columns) -> Bits:
         """Attribute tests x rows."""
@@ -137,9 +142,12 @@ class Plan:
         return np.frombuffer(answers, dtype=np.bool_).reshape(len(keys), -1).T
 
 
-def _columns(rows: Sequence[Sequence[int]] | Columns) -> Columns:
+def _columns(rows: Sequence[Sequence[int]] | Columns, scratch: Scratch) -> Columns:
     """Columns x rows, each column contiguous."""
-    return np.ascontiguousarray(np.asarray(rows, dtype=np.int64).T)
+    found = np.asarray(rows, dtype=np.int64)
+    columns = scratch.array("columns", found.shape[::-1], np.int64)
+    columns[:] = found.T
+    return columns
 
 
 def _pack(bits: Bits, packed: Words, rows: slice | Indices) -> None:
@@ -148,9 +156,13 @@ def _pack(bits: Bits, packed: Words, rows: slice | Indices) -> None:
     packed.view(np.uint8)[rows, : octets.shape[1]] = octets
 
 
-def _unpack(words: Words, count: int) -> Bits:
-    """The first `count` bits of each row."""
-    return np.unpackbits(words.view(np.uint8), axis=1, count=count).view(np.bool_)
+def _unpack(packed: Words, level: Level, result: Bits) -> None:
+    """Fills a level's rows of the result, some at a time: a large array of octets would be fresh pages each time."""
+    count = result.shape[1]
+    some = max(1, UNPACKED_BYTES // max(1, count))
+    for first in range(0, len(level.places), some):
+        octets = packed[level.roots[first : first + some]].view(np.uint8)
+        result[level.places[first : first + some]] = np.unpackbits(octets, axis=1, count=count).view(np.bool_)
 
 
 def compile_plan(segments: Mapping[int, Criteria], slots: Mapping[UUID, int] | None = None) -> Plan:
@@ -172,13 +184,14 @@ def compile_plan(segments: Mapping[int, Criteria], slots: Mapping[UUID, int] | N
     graph = Graph(lambda predicate: predicate.segment_id in places)
     roots = [graph.add(compiler.tree(segments[slot])) for slot in order]
     used = graph.leaves(roots)
-    thresholds = Thresholds(one for one in used if isinstance(one, Threshold))
+    scratch = Scratch()
+    thresholds = Thresholds((one for one in used if isinstance(one, Threshold)), scratch)
     tests = _by_attribute((one for one in used if isinstance(one, AttributePredicate)), compiler.needs)
     members = [one for one in used if isinstance(one, MemberPredicate)]
     leaves: list[Leaf] = [*thresholds.ordered, *chain.from_iterable(tests), *members]
     known: dict[Leaf, int] = {one: levels[places[one.segment_id]] + 1 for one in members}
     program = compile_program(graph, roots, leaves, known, len(set(levels)))
-    answers = {leaves.index(one): places[one.segment_id] for one in members}
+    answers = {len(leaves) - len(members) + index: places[one.segment_id] for index, one in enumerate(members)}
     return Plan(
         needs=compiler.needs,
         slots=np.array(order, dtype=np.int64),
@@ -186,6 +199,7 @@ def compile_plan(segments: Mapping[int, Criteria], slots: Mapping[UUID, int] | N
         _thresholds=thresholds,
         _tests=tests,
         _program=program,
+        _scratch=scratch,
         _levels=_levels(program, levels, [program.row_of[root] for root in roots], answers),
     )
 

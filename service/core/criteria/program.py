@@ -117,11 +117,11 @@ class Step(NamedTuple):
 
     def run(self, packed: Words) -> None:
         """Fills this step's rows."""
-        self.combine.reduceat(packed[self.operands], self.starts, axis=0, out=packed[self.rows])
+        self.combine.reduceat(np.take(packed, self.operands, axis=0), self.starts, axis=0, out=packed[self.rows])
 
 
 class Program(NamedTuple):
-    """Steps by level, over a packed matrix whose rows are: leaves, one of ones, the opposites of these, then groups."""
+    """Steps by level, over a packed matrix whose rows are: leaves, one of ones, the opposites of all these, groups."""
 
     leaves: list[Leaf]
     steps: list[list[Step]]
@@ -129,9 +129,9 @@ class Program(NamedTuple):
     row_of: dict[int, int]  # by number of node
 
     @property
-    def ones(self) -> int:
-        """The row of ones; as many rows as there are up to it further on are their opposites."""
-        return len(self.leaves)
+    def literals(self) -> int:
+        """How many rows there are of leaves and ones; the opposite of one stands so many rows after it."""
+        return len(self.leaves) + 1
 
 
 def compile_program(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from heapq import merge
+from itertools import islice
 
 from service.core.criteria.fields import Instant
 from service.core.criteria.model import (
@@ -14,7 +16,6 @@ from service.core.criteria.model import (
     Predicate,
     PurchasePredicate,
     SequencePredicate,
-    Stream,
     predicates,
 )
 from service.core.criteria.scalar_facts import (
@@ -26,53 +27,69 @@ from service.core.criteria.scalar_facts import (
     Life,
     MomentFact,
     OrderFact,
-    RefundFact,
 )
 from service.core.instants import INSTANT_MAX
 
-_PURCHASES: Final = (OrderFact, RefundFact)
+#: What spans begin with: ("activity", name), or a word for what happened.
+_Kind = tuple[str, ...]
+_ORDER: _Kind = ("order",)
+_REFUND: _Kind = ("refund",)
+_REGISTRATION: _Kind = ("registration",)
+_LOGIN: _Kind = ("login",)
 
 
-def instants_of_change(criteria: Iterable[Criteria], life: Life, after: int) -> list[int]:
+def instants_of_change(criteria: Iterable[Criteria], life: Life, after: int) -> Iterator[int]:
     """Every instant later than `after` at which a verdict on any of these criteria may differ from just before.
 
     What happened at t flips a predicate of span W at t + W and at no other instant; a fact whose time has not come may
-    flip any when it comes. Most of these instants change nothing. Ascending, free of repeats.
+    flip any when it comes. Most of these instants change nothing. Ascending, free of repeats, found as they are asked
+    for.
     """
-    found = {fact.stamp.at for fact in life.facts if fact.stamp.at > after}
-    for predicate in {predicate for one in criteria for predicate in predicates(one)}:
-        span = _span(predicate)
-        if span is not None:
-            found |= {fact.stamp.at + span for fact in life.facts if _concerns(predicate, fact)}
-    return sorted(at for at in found if after < at <= INSTANT_MAX)
+    begins: dict[_Kind, list[int]] = {}
+    for fact in life.facts:
+        begins.setdefault(_kind_of(fact), []).append(fact.stamp.at)
+    spans = {(kind, span) for one in criteria for predicate in predicates(one) for kind, span in _spans(predicate)}
+    series = [_shifted(begins[kind], span, after) for kind, span in spans if kind in begins]
+    last = after
+    for at in merge(_shifted([fact.stamp.at for fact in life.facts], 0, after), *series):
+        if at > INSTANT_MAX:
+            return
+        if at > last:
+            last = at
+            yield at
 
 
-def _span(predicate: Predicate) -> int | None:
+def _shifted(instants: list[int], span: int, after: int) -> Iterator[int]:
+    """The instants, `span` later, as far as that is later than `after`."""
+    return (at + span for at in islice(instants, bisect_right(instants, after - span), None))
+
+
+def _spans(predicate: Predicate) -> list[tuple[_Kind, int]]:
+    """What the predicate's spans begin with, and their length."""
     if isinstance(predicate, AgePredicate):
-        return predicate.span
+        kinds = {
+            Instant.REGISTRATION_DATE: _REGISTRATION,
+            Instant.LAST_ORDER_DATE: _ORDER,
+            Instant.LAST_LOGIN: _LOGIN,
+        }
+        return [(kinds[predicate.field], predicate.span)]
     if isinstance(predicate, SequencePredicate):
-        return predicate.within
-    if isinstance(predicate, NumberPredicate | PurchasePredicate | ActivityPredicate):
-        return predicate.window
-    return None
+        stream = predicate.steps[0].stream
+        return [(_ORDER if stream is None else ("activity", stream.name), predicate.within)]
+    if isinstance(predicate, ActivityPredicate) and predicate.window:
+        return [(("activity", predicate.stream.name), predicate.window)]
+    if isinstance(predicate, NumberPredicate | PurchasePredicate) and predicate.window:
+        return [(_ORDER, predicate.window), (_REFUND, predicate.window)]
+    return []
 
 
-def _concerns(predicate: Predicate, fact: Fact) -> bool:
-    """Whether the predicate's span may begin with this fact."""
-    if isinstance(predicate, AgePredicate):
-        return {
-            Instant.REGISTRATION_DATE: isinstance(fact, AttributesFact) and fact.is_registration,
-            Instant.LAST_LOGIN: isinstance(fact, MomentFact) and fact.kind == LOGGED_IN,
-            Instant.LAST_ORDER_DATE: isinstance(fact, OrderFact) and fact.kind == PLACED,
-        }[predicate.field]
-    if isinstance(predicate, ActivityPredicate):
-        return _is_of(predicate.stream, fact)
-    if isinstance(predicate, SequencePredicate):
-        return _is_of(predicate.steps[0].stream, fact)
-    return isinstance(fact, _PURCHASES)
-
-
-def _is_of(stream: Stream | None, fact: Fact) -> bool:
-    if stream is None:
-        return isinstance(fact, OrderFact) and fact.kind == PLACED
-    return isinstance(fact, ActivityFact) and fact.name == stream.name
+def _kind_of(fact: Fact) -> _Kind:
+    if isinstance(fact, ActivityFact):
+        return ("activity", fact.name)
+    if isinstance(fact, OrderFact):
+        return _ORDER if fact.kind == PLACED else ()
+    if isinstance(fact, AttributesFact):
+        return _REGISTRATION if fact.is_registration else ()
+    if isinstance(fact, MomentFact):
+        return _LOGIN if fact.kind == LOGGED_IN else ()
+    return _REFUND

@@ -2,48 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
 from uuid import UUID
 
-from msgspec import UNSET
-
-from service.core.criteria.fields import LOCATION_PARTS, TRAIT_PREFIX
 from service.core.events.model import (
     Activity,
     CustomerData,
     Event,
     Item,
-    Location,
     LoggedIn,
     OrderCancelled,
     OrderPlaced,
     OrderRefunded,
     OrderUpdated,
     Registered,
-    Stamp,
 )
 from service.core.instants import MISSING
+from service.core.profiles.attributes import Attributes, set_attributes, value_of
 from service.core.profiles.behaviour import NEVER, ORDERS, Behaviour
 from service.core.profiles.entries import Entries
 from service.core.profiles.ledger import ActivityFact, Change, Contribution, Ledger, LedgerIncomplete, fact_of
 from service.core.profiles.shape import Shape
-
-#: Attributes an event can set, beside traits; location is one value.
-ATTRIBUTES: Final = (
-    "name",
-    "first_name",
-    "email",
-    "phone",
-    "locale",
-    "timezone",
-    "customer_type",
-    "location",
-    "email_subscribed",
-    "sms_subscribed",
-    "push_subscribed",
-)
-_LOCATION_FIELDS: Final = frozenset(LOCATION_PARTS.values())
 
 
 class Profile:
@@ -100,7 +78,7 @@ class Profile:
         self.total_orders = self.total_spent = 0
         self.entries = Entries([], [], [])
         self.bought: dict[int, int] = {}
-        self.attributes: dict[str, tuple[Any, Stamp]] = {}
+        self.attributes: Attributes = {}
         self.behaviour = Behaviour()
         self.pending: list[Event] = []
         self.pins: dict[int, bool] = {}
@@ -111,24 +89,7 @@ class Profile:
 
     def attribute(self, field: str) -> object:
         """The value of a criteria field such as customer_type, country or traits.class; None where missing."""
-        if field in _LOCATION_FIELDS:
-            found = self.attributes.get("location")
-            return getattr(found[0], field) if found and found[0] is not None else None
-        found = self.attributes.get(field)
-        if found is None or (field.startswith(TRAIT_PREFIX) and found[1] < self._traits_since()):
-            return None
-        return found[0]
-
-    def traits(self) -> Iterator[tuple[str, object]]:
-        """The traits that are not missing, with their prefix."""
-        for name in self.attributes:
-            if name.startswith(TRAIT_PREFIX) and (value := self.attribute(name)) is not None:
-                yield name, value
-
-    def _traits_since(self) -> Stamp:
-        """Traits that were set before this had all been removed at once (`traits: null`)."""
-        removed = self.attributes.get(TRAITS)
-        return removed[1] if removed else _EARLIEST
+        return value_of(self.attributes, field)
 
     def apply(self, event: Event, ledger: Ledger, shape: Shape) -> None:
         """Folds one event in. The order of events does not matter to the state they end in.
@@ -150,29 +111,9 @@ class Profile:
         elif isinstance(data, CustomerData):
             if isinstance(data, Registered) and (self.registered_at == MISSING or event.at < self.registered_at):
                 self.registered_at = event.at
-            self._set_attributes(data, event)
+            self.has_new_attributes |= set_attributes(self.attributes, event, data)
         elif isinstance(data, LoggedIn):
             self.last_login_at = max(self.last_login_at, event.at)
-
-    def _set_attributes(self, data: CustomerData, event: Event) -> None:
-        stamp = event.stamp
-        for name in ATTRIBUTES:
-            value = getattr(data, name)
-            if value is not UNSET:
-                self._set(name, value, stamp)
-        if event.scalars is not None:
-            for key, value in event.scalars.items():
-                self._set(TRAIT_PREFIX + key, value, stamp)
-        elif data.traits is not UNSET:
-            self._set(TRAITS, None, stamp)
-
-    def _set(self, name: str, value: object, stamp: Stamp) -> None:
-        known = self.attributes.get(name)
-        if known is None or stamp > known[1]:
-            if isinstance(value, Location) and value == _NOWHERE:
-                value = None
-            self.attributes[name] = (value, stamp)
-            self.has_new_attributes = True
 
     def _exchange(self, change: Change, ledger: Ledger, shape: Shape) -> None:
         """Takes an old contribution out and puts the new one in."""
@@ -284,12 +225,6 @@ class Profile:
     def retry_at(self) -> int:
         """The instant at which a kind of which there were too many entries may have few enough; NEVER if none."""
         return min(self.over.values(), default=NEVER)
-
-
-#: The attribute whose stamp says when all traits were removed at once.
-TRAITS: Final = "traits"
-_EARLIEST: Final[Stamp] = (MISSING, False, "", "")
-_NOWHERE: Final = Location()
 
 
 def _at(contribution: Contribution) -> int:

@@ -1,0 +1,167 @@
+"""Whom criteria hold for now, by the folds: what app.preview asks of PostgreSQL, in one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.adapters.postgres.criteria_sql import Statement, criteria_sql, statement
+from service.adapters.postgres.database import Database
+from service.adapters.postgres.fold_figures import FoldFigures
+from service.adapters.postgres.members import count_members
+from service.app.members import Member
+from service.app.preview import Comparison, Definition, Preview, Side, TooSlow
+from service.core.criteria.model import Criteria
+from service.core.instants import to_datetime
+
+#: Whole tables are read. A nested loop, chosen by a guess of one row where there are a million, would not end.
+PREPARE: Final = (
+    "SET LOCAL enable_nestloop = off",
+    "SET LOCAL plan_cache_mode = force_custom_plan",
+    "SET LOCAL work_mem = '64MB'",
+)
+#: Some customers are looked up by id.
+LOOK_UP: Final = "SET LOCAL enable_nestloop = on"
+#: SQLSTATE query_canceled: here by statement_timeout alone.
+_STOPPED: Final = "57014"
+
+SAMPLE: Final = """
+SELECT c.customer_id, c.external_id, c.name, c.email, c.phone, c.customer_type, c.country, c.state, c.city,
+    p.total_orders, p.total_spent, p.last_order_at, p.registered_at
+FROM customers c JOIN profiles p USING (customer_id)
+WHERE c.customer_id = ANY(:customer_ids) AND p.customer_id = ANY(:customer_ids)
+ORDER BY customer_id
+"""
+EXTERNAL_IDS: Final = "SELECT customer_id, external_id FROM customers WHERE customer_id = ANY(:customer_ids)"
+
+
+@asynccontextmanager
+async def preview_store(database: Database, seconds_max: float, setting: str) -> AsyncIterator[PostgresPreviews]:
+    """The reads of a preview or dry run in one snapshot.
+
+    Args:
+        database: an ordinary pool, not one that is set for look-ups.
+        seconds_max: after which PostgreSQL stops a statement.
+        setting: the name of what says so, for the message.
+
+    Raises:
+        TooSlow: a statement was stopped.
+    """
+    with stopped_after(seconds_max, setting):
+        async with database.snapshot() as connection:
+            for command in (*PREPARE, f"SET LOCAL statement_timeout = {round(seconds_max * 1_000)}"):
+                await connection.execute(text(command))
+            yield PostgresPreviews(connection)
+
+
+@contextmanager
+def stopped_after(seconds_max: float, setting: str) -> Iterator[None]:
+    """Turns a statement that PostgreSQL stopped into the sentence that says so.
+
+    Raises:
+        TooSlow: it was stopped.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == _STOPPED:
+            raise TooSlow(seconds_max, setting) from None
+        raise
+
+
+class PostgresPreviews:
+    """app.preview.PreviewStore on one connection, which must be in one REPEATABLE READ transaction."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self.connection = connection
+
+    async def preview(self, criteria: Criteria, now: int, sample: int) -> Preview:
+        """See PreviewStore."""
+        asked = preview_statement(criteria, now, sample)
+        count, orders, spent, first = (await self._run(asked)).one()
+        await self.connection.execute(text(LOOK_UP))
+        rows = await self.connection.execute(text(SAMPLE), {"customer_ids": first or []})
+        # A Member holds more than there is of somebody who is no member; what shows it leaves that out.
+        members = [Member(*row, to_datetime(now), "") for row in rows]
+        return Preview(count, members, int(orders or 0), int(spent or 0), now)
+
+    async def compare(self, definition: Definition, now: int, sample: int) -> Comparison:
+        """See PreviewStore."""
+        found = (await self._run(comparison_statement(definition, now, sample))).one()
+        now_count, then_count, joining, leaving, joiners, leavers = found
+        await self.connection.execute(text(LOOK_UP))
+        shown = {"customer_ids": [*(joiners or ()), *(leavers or ())]}
+        names = {row[0]: row[1] for row in await self.connection.execute(text(EXTERNAL_IDS), shown)}
+
+        def side(count: int, ids: Sequence[UUID] | None) -> Side:
+            return Side(count, [names.get(one, str(one)) for one in ids or ()])
+
+        return Comparison(now_count, then_count, side(joining, joiners), side(leaving, leavers))
+
+    async def count_members(self, segment_id: UUID) -> int:
+        """See PreviewStore."""
+        return await count_members(self.connection, segment_id)
+
+    async def _run(self, asked: Statement) -> Any:
+        return await self.connection.execute(text(asked.sql), asked.parameters)
+
+
+def preview_statement(criteria: Criteria, now: int, sample: int) -> Statement:
+    """One row: how many customers, their orders, their spending in minor units, the first ids."""
+    figures = FoldFigures(now)
+    # The ids are told by a second look at those who match, which is cheaper than to sort what all of them are.
+    matching = f"""matching AS MATERIALIZED (
+    SELECT customer_id, subjects.total_orders, subjects.total_spent
+    FROM {{source}}
+    WHERE {criteria_sql(criteria, figures)}
+)"""  # noqa: S608 - built from constants and parameters
+    query = f"""SELECT count(*), sum(total_orders), sum(total_spent), {_first("matching", "true", figures, sample)}
+FROM matching"""  # noqa: S608 - as above
+    tables = [*figures.tables(), matching.format(source=figures.source())]
+    return statement("preview", "Whom criteria hold for by now.", tables, query, figures.parameters)
+
+
+def comparison_statement(definition: Definition, now: int, sample: int) -> Statement:
+    """One row: members now and then, how many join and leave, the first ids of each."""
+    figures = FoldFigures(now)
+    segment_id = figures.bind(definition.segment_id, "uuid")
+    live = f"""live AS (
+    SELECT customer_id, true AS is_now FROM customer_segment_memberships
+    WHERE segment_id = {segment_id} AND left_at IS NULL
+)"""  # noqa: S608 - built from constants and parameters
+    held = f"held AS (SELECT customer_id, is_included FROM pins WHERE segment_id = {segment_id})"  # noqa: S608 - as above
+    if not definition.is_live:
+        tables, candidates = [], "SELECT customer_id, true AS is_then FROM live WHERE false"
+    elif definition.criteria is None:
+        tables, candidates = [held], "SELECT customer_id, true AS is_then FROM held WHERE is_included"
+    else:
+        test = criteria_sql(definition.criteria, figures)
+        candidates = f"""SELECT customer_id, true AS is_then
+    FROM {figures.source()} LEFT JOIN held USING (customer_id)
+    WHERE coalesce(is_included, {test})"""  # noqa: S608 - as above
+        tables = [held, *figures.tables()]
+    moving = f"""compared AS MATERIALIZED (
+    SELECT customer_id, coalesce(is_now, false) AS is_now, coalesce(is_then, false) AS is_then
+    FROM ({candidates}) AS candidates FULL JOIN live USING (customer_id)
+)"""  # noqa: S608 - as above
+    joining, leaving = "is_then AND NOT is_now", "is_now AND NOT is_then"
+    query = f"""SELECT count(*) FILTER (WHERE is_now), count(*) FILTER (WHERE is_then),
+    count(*) FILTER (WHERE {joining}), count(*) FILTER (WHERE {leaving}),
+    {_first("compared", joining, figures, sample)},
+    {_first("compared", leaving, figures, sample)}
+FROM compared"""  # noqa: S608 - as above
+    sentence = "Who would join and leave by a change of a segment."
+    return statement("dry_run", sentence, [live, *tables, moving], query, figures.parameters)
+
+
+def _first(table: str, condition: str, figures: FoldFigures, count: int) -> str:
+    """The least ids of those in the table for whom the condition holds."""
+    rows_max = figures.bind(count, "bigint")
+    chosen = f"SELECT customer_id FROM {table} WHERE {condition} ORDER BY customer_id LIMIT {rows_max}"  # noqa: S608
+    return f"(SELECT array_agg(customer_id) FROM ({chosen}) AS first)"  # noqa: S608 - built from constants and parameters
