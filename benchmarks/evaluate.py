@@ -16,156 +16,136 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from random import Random
 from typing import Any, Final, NamedTuple
-from uuid import UUID
 
 import numpy as np
 
-from benchmarks.workload import CATEGORIES, COUNTRIES, DAY, HISTORY_END, SEED
+from benchmarks.criteria_mix import Segments, rows_of
 from service.core.criteria import plan as plan_module
-from service.core.criteria.model import Criteria
-from service.core.criteria.parse import parse_criteria
 from service.core.criteria.plan import Plan, compile_plan
 from service.core.criteria.program import Step
 from service.core.criteria.thresholds import Thresholds
-from service.core.instants import MISSING
-
-Json = dict[str, Any]
-
-PRODUCTS: Final = 60
-TRAITS: Final = ("plan", "score", "city_size", "nps", "source", "beta")
-ACTIVITIES: Final = ("page_viewed", "cart_abandoned", "search", "email_opened", "review_written", "app_opened")
-WINDOWS: Final = (7, 30, 90)
-#: One segment in so many asks for the members of another.
-MEMBER_EVERY: Final = 20
 
 #: Where to look, what to call it.
 STEPS: Final[tuple[tuple[Any, str, str], ...]] = (
     (plan_module, "_columns", "rows to columns"),
     (Thresholds, "_derive", "ages, averages"),
     (Thresholds, "fill", "thresholds"),
-    (Plan, "_attributes", "attribute tests"),
+    (Plan, "_tested", "attribute tests"),
     (plan_module, "_pack", "pack"),
     (Step, "run", "and/or"),
     (plan_module, "_unpack", "unpack"),
 )
 
 
-class Segments:
-    """Draws criteria as marketers write them: one to three conditions, some alternatives, some exclusions."""
+class Shares:
+    """Which part of the evaluation's time each step takes; a second counts once, for the innermost step."""
 
-    def __init__(self, count: int, seed: int = SEED) -> None:
-        self._random = Random(seed)
-        self.criteria = [parse_criteria(self._one(number)) for number in range(count)]
+    def __init__(self) -> None:
+        self.seconds = {name: 0.0 for _, _, name in STEPS}
+        self._inner = [0.0]
 
-    def by_slot(self) -> tuple[dict[int, Criteria], dict[UUID, int]]:
-        """What the catalogue gives to be compiled."""
-        numbers = range(len(self.criteria))
-        return dict(enumerate(self.criteria)), {UUID(int=number): number for number in numbers}
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Timers around the steps."""
+        originals = [(owner, attribute, getattr(owner, attribute)) for owner, attribute, _ in STEPS]
+        for (owner, attribute, original), (_, _, name) in zip(originals, STEPS, strict=True):
+            setattr(owner, attribute, self._timed(original, name))
+        try:
+            yield
+        finally:
+            for owner, attribute, original in originals:
+                setattr(owner, attribute, original)
 
-    def _one(self, number: int) -> Json:
-        random = self._random
-        parts = [self._condition() for _ in range(random.choices((1, 2, 3), (3, 5, 2))[0])]
-        if random.random() < 0.2:
-            parts.append({"any": [self._condition(), {"all": [self._condition(), self._condition()]}]})
-        if random.random() < 0.15:
-            parts.append({"not": self._condition()})
-        if number % MEMBER_EVERY == MEMBER_EVERY - 1:
-            key = random.choice(("member_of", "not_member_of"))
-            parts.append({key: str(UUID(int=random.randrange(number)))})
-        return {"all": parts}
+    def _timed(self, original: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def timed(*arguments: Any, **options: Any) -> Any:
+            self._inner.append(0.0)
+            started = time.thread_time()
+            found = original(*arguments, **options)
+            spent = time.thread_time() - started
+            self.seconds[name] += spent - self._inner.pop()
+            self._inner[-1] += spent
+            return found
 
-    def _condition(self) -> Json:
-        kinds = (self._figure, self._recency, self._purchase, self._attribute, self._trait, self._activity)
-        make: Callable[[], Json] = self._random.choices(kinds, (6, 3, 3, 2, 3, 4))[0]
-        return make()
+        return timed
 
-    def _figure(self) -> Json:
-        random = self._random
-        key = random.choice(("total_orders", "total_spent", "average_order_value"))
-        test = self._test((1, 20) if key == "total_orders" else (20, 3_000))
-        if random.random() < 0.5:
-            test["window"] = {"days": random.choice(WINDOWS)}
-        return {key: test}
-
-    def _test(self, span: tuple[int, int]) -> Json:
-        random = self._random
-        if random.random() < 0.15:
-            low, high = sorted((random.randint(*span), random.randint(*span)))
-            return {"operator": "between", "min_value": low, "max_value": high}
-        return {"operator": random.choice(("gte", "gte", "gt", "lte", "lt")), "value": random.randint(*span)}
-
-    def _recency(self) -> Json:
-        random = self._random
-        key = random.choice(("registration_date", "last_order_date", "last_login"))
-        operator = random.choice(("within_last", "more_than_ago"))
-        return {key: {"operator": operator, "days": random.choice((7, 14, 30, 60, 90))}}
-
-    def _purchase(self) -> Json:
-        random = self._random
-        is_product = random.random() < 0.4
-        names = [f"p{number:04d}" for number in range(PRODUCTS)] if is_product else CATEGORIES
-        found = random.sample(names, random.choice((1, 1, 2, 3, 5)))
-        if not is_product and random.random() < 0.3:
-            return {"never_purchased_categories": found}
-        key = "purchased_products" if is_product else "purchased_categories"
-        window = {"window": {"days": random.choice(WINDOWS)}} if random.random() < 0.4 else {}
-        return {key: {random.choice(("any", "any", "all")): found, **window}}
-
-    def _attribute(self) -> Json:
-        random = self._random
-        if random.random() < 0.5:
-            return {"location": {"countries": random.sample(COUNTRIES, 2)}}
-        return {"email_subscribed": True} if random.random() < 0.6 else {"customer_type": "business"}
-
-    def _trait(self) -> Json:
-        random = self._random
-        key = random.choice(TRAITS)
-        operator = random.choice(("eq", "gte", "in", "exists"))
-        value: Any = random.randint(0, 20)
-        if operator == "in":
-            value = random.sample(range(20), 3)
-        return {"traits": {key: {"operator": operator, "value": operator == "exists" or value}}}
-
-    def _activity(self) -> Json:
-        random = self._random
-        activity: Json = {"name": random.choice(ACTIVITIES)}
-        if random.random() < 0.3:
-            activity["where"] = {"channel": {"operator": "eq", "value": random.choice(("web", "app"))}}
-        if random.random() < 0.6:
-            activity["window"] = {"days": random.choice(WINDOWS)}
-        figure = random.choice(("count", "count", "sum", "max"))
-        activity[figure] = self._test((1, 15)) | ({} if figure == "count" else {"property": "value"})
-        return {"activity": activity}
+    def line(self, total: float) -> str:
+        """All steps with their percentage of these seconds."""
+        found = {**self.seconds, "everything else": total - sum(self.seconds.values())}
+        return ", ".join(f"{name} {100 * seconds / total:.0f} %" for name, seconds in found.items())
 
 
-def rows_of(plan: Plan, count: int, seed: int = SEED) -> list[list[int]]:
-    """Rows as walking customers makes them, for these needs."""
-    random, needs = Random(seed), plan.needs
-    rows = []
-    for _ in range(count):
-        as_of = HISTORY_END - random.randrange(DAY)
-        orders = int(random.expovariate(0.2))
-        last = as_of - random.randrange(120 * DAY) if orders else MISSING
-        login = as_of - random.randrange(60 * DAY)
-        key = plan.attribute_key(tuple(_value(random, name) for name in needs.attributes))
-        row = [as_of, orders, orders * random.randrange(20_000), as_of - random.randrange(400 * DAY), last, login, key]
-        for _window in needs.windows:
-            within = random.randint(0, orders)
-            row += (within, within * random.randrange(20_000))
-        row += [as_of - random.randrange(120 * DAY) if random.random() < 0.05 else MISSING for _ in needs.purchases]
-        row += [random.randrange(2 * len(one.bounds) + 1) for one in needs.measures]
-        row += [0] * len(needs.sequences)
-        rows.append(row)
-    return rows
+class Size(NamedTuple):
+    """One size under measurement; times in seconds."""
+
+    segments: int
+    plan: Plan
+    rows: list[list[int]]
+    array: np.ndarray[Any, np.dtype[np.int64]]
+    from_rows: list[float]
+    from_array: list[float]
 
 
-def _value(random: Random, attribute: str) -> object:
-    if attribute == "country":
-        return random.choice(COUNTRIES)
-    if attribute == "email_subscribed":
-        return random.random() < 0.6
-    if attribute == "customer_type":
-        return "business" if random.random() < 0.1 else "individual"
-    return random.choice((None, random.randint(0, 20)))
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--segments", type=int, nargs="+", default=[10, 100, 1_000])
+    parser.add_argument("--rows", type=int, nargs="+", default=[1, 50, 2_000])
+    parser.add_argument("--rounds", type=int, default=30)
+    chosen = parser.parse_args()
+    print(f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}; ms of CPU\n")
+    gc.disable()  # as the consume role does
+    sizes = []
+    for count in chosen.segments:
+        plan = _compile(count)
+        sizes += [_size(count, plan, rows) for rows in chosen.rows]
+    for _ in range(chosen.rounds):
+        for size in sizes:
+            size.from_rows.append(_seconds(size.plan.evaluate, size.rows))
+            size.from_array.append(_seconds(size.plan.evaluate, size.array))
+    for size in sizes:
+        _report(size, chosen.rounds)
+
+
+def _compile(count: int, runs: int = 7) -> Plan:
+    segments, slots = Segments(count).by_slot()
+    seconds = [_seconds(compile_plan, segments, slots) for _ in range(runs)]
+    print(f"{count:6,} segments: compile {_spread(seconds)}")
+    return compile_plan(segments, slots)
+
+
+def _size(segments: int, plan: Plan, count: int) -> Size:
+    rows = rows_of(plan, count)
+    return Size(segments, plan, rows, np.array(rows, dtype=np.int64), [], [])
+
+
+def _report(size: Size, rounds: int) -> None:
+    cells = len(size.rows) * size.segments
+    each = [statistics.median(seconds) / cells * 1e9 for seconds in (size.from_rows, size.from_array)]
+    shares = Shares()
+    with shares.installed():
+        total = sum(_seconds(size.plan.evaluate, size.rows) for _ in range(rounds))
+    rows, columns = size.array.shape
+    print(
+        f"\n{size.segments:6,} segments x {rows:,} rows of {columns} columns"
+        f"\n       rows as lists   {_spread(size.from_rows)}, {each[0]:.2f} ns a row and segment"
+        f"\n       rows as an array {_spread(size.from_array)}, {each[1]:.2f} ns a row and segment"
+        f"\n       as lists: {shares.line(total)}"
+    )
+
+
+def _seconds(work: Callable[..., object], *arguments: object) -> float:
+    started = time.thread_time()
+    work(*arguments)
+    return time.thread_time() - started
+
+
+def _spread(seconds: Sequence[float]) -> str:
+    found = [1e3 * one for one in seconds]
+    return f"{statistics.median(found):.3f} ({min(found):.3f}, {max(found):.3f})"
+
+
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,7 @@ import structlog
 
 from producers.faults import set_aside
 from service.adapters.postgres import backfills
+from service.adapters.postgres.candidates import Candidates, find_candidates
 from service.app.backfill import CUSTOMERS_MAX, backfill_slice
 from service.app.set_aside import SetAside, WalkFailed
 from service.bootstrap import Runtime
@@ -31,7 +32,12 @@ class Backfills:
         self._runtime = runtime
         self._aside = SetAside(CUSTOMERS_MAX)
         self._target = 0
+        self._candidates: Candidates | None = None
+        self._start_over()
+
+    def _start_over(self) -> None:
         self._after = FIRST
+        self._place = 0
 
     async def run(self, stop: asyncio.Event) -> None:
         """Looks for running backfills and advances them."""
@@ -42,11 +48,11 @@ class Backfills:
                 pause = LOOK_SECONDS
             except WalkFailed as failed:
                 is_busy = True
-                self._after = FIRST
+                self._start_over()
                 await self._note(failed)
             except Exception as error:  # a slice that failed changed nothing
                 is_busy = False
-                self._after = FIRST
+                self._start_over()
                 pause = min(pause * 2, PAUSE_SECONDS_MAX)
                 log.warning("backfill starts over", error=type(error).__name__, detail=detail_of(error))
             if not is_busy:
@@ -60,18 +66,30 @@ class Backfills:
             log.warning("backfill starts over", error=type(error).__name__)
             await asyncio.sleep(LOOK_SECONDS)
 
+    async def _prepare(self) -> bool:
+        """Finds out whom the newest definitions may affect; whether there is anything to do."""
+        database = self._runtime.database
+        async with database.session() as connection:
+            target = await backfills.running(connection)
+            if target is None or target == self._target:
+                return target is not None
+            self._candidates = await find_candidates(database, target)
+            if self._candidates is not None:
+                await backfills.expect(connection, target, len(self._candidates))
+        self._target = target
+        self._start_over()
+        return True
+
     async def _slice(self) -> bool:
-        runtime = self._runtime
+        if not await self._prepare():
+            return False
+        runtime, target = self._runtime, self._target
         async with runtime.batches.store() as store:
             connection = store.connection
-            if not await backfills.try_lock(connection):
+            if not await backfills.try_lock(connection) or await backfills.running(connection) != target:
                 return False
-            target = await backfills.running(connection)
-            if target is None:
-                return False
-            if target != self._target:
-                self._target, self._after = target, FIRST
             recorded_at = time.time_ns() // 1_000
+            chosen = None if self._candidates is None else self._candidates.some(self._place, self._aside.size)
             done = await backfill_slice(
                 store,
                 introduced=target,
@@ -79,14 +97,17 @@ class Backfills:
                 now=runtime.clock(),
                 recorded_at=recorded_at,
                 aside=self._aside,
+                chosen=chosen,
             )
             if done.customers:
                 await backfills.advance(connection, target, done.customers)
-            elif self._after != FIRST:
-                self._after = FIRST  # one more look from the start, for whoever was skipped
+            elif self._after != FIRST and chosen is None:
+                self._start_over()  # one more look, for whoever was skipped
                 return True
             else:
                 await backfills.finish(connection, target)
+                self._target = 0
                 log.info("backfill done", catalogue_version=target)
         self._after = done.last
+        self._place += done.customers
         return True

@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     event_bytes_max: int = Field(default=1_048_576, ge=1_024, le=33_000_000)
     timer_grace_ms: int = Field(default=200, ge=0, le=60_000)
     timer_hold_seconds_max: float = Field(default=300, gt=0)
+    preview_seconds_max: float = Field(default=30, gt=0, le=3_600)
+    backtest_seconds_max: float = Field(default=300, gt=0, le=86_400)
     window_entries_max: int = Field(default=10_000, ge=100, le=1_000_000)
 
     batch_events_max: int = Field(default=4_000, ge=1, le=100_000)

@@ -203,7 +203,7 @@ class World:
             return figure_passes(Fraction(len(done)), test)
         values = [found[test["property"]] for _, found in done if test["property"] in found]
         if figure == "distinct":
-            return figure_passes(Fraction(len(set(values))), test)
+            return figure_passes(Fraction(len({comparable(value) for value in values})), test)
         numbers = [exact(value) for value in values if is_number(value)]
         if figure == "sum":
             return figure_passes(sum(numbers, Fraction(0)), test)

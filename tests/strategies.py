@@ -9,7 +9,8 @@ from typing import Any
 from hypothesis import strategies as st
 
 from service.core import instants
-from tests.oracle import segment_id
+from tests.oracle import segment_id, stamp
+from tests.oracle_values import micros
 
 START = instants.parse("2024-01-01T00:00:00Z")
 #: Instants lie mostly on a grid of 6 hours, and so do the spans below: ties and exact edges are common.
@@ -20,6 +21,7 @@ TIMES = st.builds(lambda n, shift: n * GRID + shift, _GRIDS, _SHIFTS) | st.integ
     lambda minutes: minutes * instants.MINUTE
 )
 CUSTOMERS = ("ann", "bob", "Çağla")
+_CUSTOMER = st.sampled_from([*["ann"] * 8, "bob", "Çağla"])  # one of them lives much
 ORDERS = ("o1", "o2", "o3")
 PRODUCTS = ("p1", "p2", "p3")
 CATEGORIES = ("books", "games", "café")
@@ -32,7 +34,7 @@ def _item() -> st.SearchStrategy[dict]:
 
 
 TRAIT = st.sampled_from(["gold", "silver", "", 1, 2, 2.5, True, False, None])
-ACTIVITIES = ("viewed", "carted", "café")
+_NAME = st.sampled_from(["viewed", "viewed", "carted", "carted", "café"])
 PROPERTIES = ("price", "sku")
 #: Few values of every kind: whole and not, equal in different forms, huge and tiny, and texts that look like them.
 VALUES = ("a", "b", "1", "", 0, 1, 2, 1.0, 2.5, 0.1, -3, 10**37, Decimal("1E-20"), True, False, None)
@@ -63,7 +65,7 @@ def _data() -> st.SearchStrategy[tuple[str, dict]]:
     )
     properties = st.dictionaries(st.sampled_from(PROPERTIES), _VALUE, max_size=2)
     activity = st.fixed_dictionaries(
-        {"name": st.sampled_from(ACTIVITIES)}, optional={"properties": st.one_of(properties, properties, st.none())}
+        {"name": _NAME}, optional={"properties": st.one_of(properties, properties, st.none())}
     )
     shapes = {
         "order.placed": placed,
@@ -75,15 +77,15 @@ def _data() -> st.SearchStrategy[tuple[str, dict]]:
         "customer.logged_in": st.just({}),
         "customer.activity": activity,
     }
-    kinds = ["order.placed"] * 4 + ["customer.activity"] * 8 + list(shapes)
+    kinds = ["order.placed"] * 4 + ["customer.activity"] * 12 + list(shapes)
     return st.sampled_from(kinds).flatmap(lambda kind: shapes[kind].map(lambda data: (kind, data)))
 
 
 @st.composite
-def histories(draw: Any, size_max: int = 16) -> list[dict]:
+def histories(draw: Any, size_max: int = 24) -> list[dict]:
     """Events with unique ids, in no particular order; equal times and missing sequences occur; Decimals are numbers."""
     found = []
-    for number in range(draw(st.integers(1, size_max))):
+    for number in range(draw(st.integers(size_max // 2, size_max) | st.integers(1, size_max))):
         kind, data = draw(_data())
         at = START + draw(TIMES)
         event = {
@@ -92,15 +94,21 @@ def histories(draw: Any, size_max: int = 16) -> list[dict]:
             "source": "/test",
             "type": kind,
             "time": instants.to_text(at),
-            "data": {"customer_id": draw(st.sampled_from(CUSTOMERS)), **data},
+            "data": {"customer_id": draw(_CUSTOMER), **data},
         }
         sequence = draw(st.sampled_from([None, None, "1", "2", "10"]))
         found.append(event if sequence is None else {**event, "sequence": sequence})
     return found
 
 
+def often(*weighted: tuple[int, st.SearchStrategy[Any]]) -> st.SearchStrategy[Any]:
+    """One of several, each with its weight; `one_of` would weigh the branches inside of each."""
+    places = [place for place, (weight, _) in enumerate(weighted) for _ in range(weight)]
+    return st.sampled_from(places).flatmap(lambda place: weighted[place][1])
+
+
 def _span() -> st.SearchStrategy[dict]:
-    return st.sampled_from([{"days": 1}, {"days": 3}, {"hours": 36}, {"hours": 12}, {"minutes": 360}])
+    return st.sampled_from([{"days": 3}, {"days": 3}, {"days": 1}, {"hours": 36}, {"hours": 12}, {"minutes": 360}])
 
 
 def _windows() -> st.SearchStrategy[dict]:
@@ -126,11 +134,11 @@ def _property_test() -> st.SearchStrategy[dict]:
     )
 
 
-def _stream(where_max: int = 2) -> st.SearchStrategy[dict]:
-    """Activities of a name, of all of them as often as of those that pass tests."""
+def _stream(plain: int, where_max: int = 2) -> st.SearchStrategy[dict]:
+    """Activities of a name: all of them so many times as often as those that pass tests."""
     where = st.dictionaries(st.sampled_from(PROPERTIES), _property_test(), min_size=1, max_size=where_max)
-    tested = st.one_of(st.just({}), where.map(lambda tests: {"where": tests}))
-    return st.builds(lambda name, rest: {"name": name, **rest}, st.sampled_from(ACTIVITIES), tested)
+    tested = often((plain, st.just({})), (1, where.map(lambda tests: {"where": tests})))
+    return st.builds(lambda name, rest: {"name": name, **rest}, _NAME, tested)
 
 
 def _figure() -> st.SearchStrategy[dict]:
@@ -148,31 +156,56 @@ def _figure() -> st.SearchStrategy[dict]:
     numbers = bounds([0, 1, 2, 3, -3, "3.5", Decimal("1.25"), Decimal("0.1"), 10**37, 10**37 + 1, Decimal("1E-20")])
     named = st.sampled_from(PROPERTIES).map(lambda name: {"property": name})
     counted = bounds([0, 1, 2, 3, 4])
-    return st.one_of(
-        st.just({}),
-        counted.map(lambda test: {"count": test}),
-        counted.map(lambda test: {"count": test}),
-        st.builds(lambda test, name: {"distinct": {**name, **test}}, counted, named),
-        st.builds(
-            lambda figure, test, name: {figure: {**name, **test}},
-            st.sampled_from(["sum", "avg", "min", "max"]),
-            numbers,
-            named,
-        ),
+    figures = st.sampled_from(["sum", "avg", "min", "max"])
+    return often(
+        (1, st.just({})),
+        (2, counted.map(lambda test: {"count": test})),
+        (2, st.builds(lambda test, name: {"distinct": {**name, **test}}, counted, named)),
+        (5, st.builds(lambda figure, test, name: {figure: {**name, **test}}, figures, numbers, named)),
     )
 
 
 def activities() -> st.SearchStrategy[dict]:
     """Criteria on a figure of activities."""
-    return st.builds(lambda stream, rest, w: {"activity": {**stream, **rest, **w}}, _stream(), _figure(), _windows())
+    return st.builds(lambda stream, rest, w: {"activity": {**stream, **rest, **w}}, _stream(2), _figure(), _windows())
+
+
+def _happens() -> st.SearchStrategy[dict]:
+    return often((3, _stream(4, 1).map(lambda one: {"activity": one})), (1, st.just({"order": {}})))
 
 
 def sequences() -> st.SearchStrategy[dict]:
     """Criteria on a sequence of two to five steps, some of which must not happen; never the first."""
-    happens = st.one_of(_stream(1).map(lambda one: {"activity": one}), st.just({"order": {}}))
-    later = st.builds(lambda step, is_not: {**step, "not": True} if is_not else step, happens, st.booleans())
-    steps = st.builds(lambda one, rest: [one, *rest], happens, st.lists(later, min_size=1, max_size=4))
+    later = st.builds(lambda step, rest: {**step, **rest}, _happens(), st.sampled_from([{}, {}, {"not": True}]))
+    steps = st.builds(lambda one, rest: [one, *rest], _happens(), st.lists(later, min_size=1, max_size=4))
     return st.builds(lambda some, within: {"sequence": {"steps": some, "within": within}}, steps, _span())
+
+
+@st.composite
+def retold(draw: st.DrawFn, events: list[dict]) -> dict:
+    """A sequence of what a customer of this history did, within as long as it took, give or take a minute."""
+    one = draw(st.sampled_from([event["data"]["customer_id"] for event in events]))
+    told = [
+        event
+        for event in sorted(events, key=stamp)
+        if event["data"]["customer_id"] == one and event["type"] in ("customer.activity", "order.placed")
+    ]
+    places = draw(st.lists(st.integers(0, max(len(told) - 1, 0)), min_size=2, max_size=4).map(sorted))
+    if len(told) < 2 or len({told[place]["time"] for place in places}) < 2:
+        return draw(sequences())
+    steps: list[dict] = []
+    for place in places:
+        if steps and draw(st.integers(0, 3)) == 0:
+            steps.append({**draw(_happens()), "not": True})
+        event = told[place]
+        steps.append(
+            {"order": {}} if event["type"] == "order.placed" else {"activity": {"name": event["data"]["name"]}}
+        )
+    if draw(st.integers(0, 3)) == 0:
+        steps.append({**draw(_happens()), "not": True})
+    took = micros(told[places[-1]]["time"]) - micros(told[places[0]]["time"])
+    minutes = took // instants.MINUTE + draw(st.sampled_from([0, 0, 1, -1]))
+    return {"sequence": {"steps": steps, "within": {"minutes": max(minutes, 1)}}}
 
 
 def _leaf() -> st.SearchStrategy[dict]:
@@ -228,14 +261,15 @@ def _leaf() -> st.SearchStrategy[dict]:
     )
 
 
-def criteria(others: Sequence[str] = ()) -> st.SearchStrategy[dict]:
-    """Criteria of a few levels; `others` are the keys of segments that they may ask for."""
-    leaves = [_leaf(), _leaf(), activities(), sequences()]
+def criteria(others: Sequence[str], events: list[dict]) -> st.SearchStrategy[dict]:
+    """Criteria of a few levels; `others` are the keys of segments that they may ask for, `events` what they retell."""
+    leaves = [(3, _leaf()), (4, activities()), (2, sequences()), (3, retold(events))]
     if others:
         ids = st.sampled_from([segment_id(key) for key in others])
-        leaves.append(st.builds(lambda how, one: {how: one}, st.sampled_from(["member_of", "not_member_of"]), ids))
-    return st.recursive(
-        st.one_of(leaves),
+        leaves.append((2, st.builds(lambda how, one: {how: one}, st.sampled_from(["member_of", "not_member_of"]), ids)))
+    leaf = often(*leaves)
+    groups = st.recursive(
+        leaf,
         lambda inner: st.one_of(
             st.lists(inner, min_size=1, max_size=3).map(lambda parts: {"all": parts}),
             st.lists(inner, min_size=1, max_size=3).map(lambda parts: {"any": parts}),
@@ -243,13 +277,14 @@ def criteria(others: Sequence[str] = ()) -> st.SearchStrategy[dict]:
         ),
         max_leaves=5,
     )
+    return often((1, leaf), (1, groups))
 
 
 @st.composite
-def definitions(draw: st.DrawFn, size_max: int = 4) -> dict[str, dict]:
-    """Criteria by key, which ask for one another without a cycle, in any direction, and for one that is not there."""
-    count = draw(st.integers(1, size_max))
+def situations(draw: st.DrawFn, definitions_max: int = 4) -> tuple[list[dict], dict[str, dict]]:
+    """A history, and criteria by key that ask for one another without a cycle, and for a segment that is not there."""
+    events = draw(histories())
     found: dict[str, dict] = {}
-    for place in draw(st.permutations(range(count))):
-        found[f"s{place}"] = draw(criteria([*found, "gone"]))
-    return {key: found[key] for key in sorted(found)}
+    for place in draw(st.permutations(range(draw(st.integers(1, definitions_max))))):
+        found[f"s{place}"] = draw(criteria([*found, "gone"], events))
+    return events, {key: found[key] for key in sorted(found)}

@@ -7,10 +7,11 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from service.adapters.postgres.database import Database
-from service.api import backfills, docs, explain, health, members, pins, segments
+from service.api import backfills, docs, explain, health, members, pins, preview, segments
 from service.api.auth import check_routes
 from service.api.errors import add_error_handlers
 from service.api.guard import Guard
+from service.api.preview import Questions
 from service.api.services import BrokerCheck, Services
 from service.app.tokens import TokenRules
 from service.bootstrap import open_batches
@@ -34,7 +35,7 @@ def build_app(settings: Settings, database: Database, clock: Clock, broker_check
     """The application with all its routes.
 
     Args:
-        settings: of these the JWT_* ones, the names of topics and the limits of profiles.
+        settings: of these the JWT_* ones, the names of topics, the limits of profiles and of questions.
         database: stays the caller's to close.
         clock: gives the instants at which definitions change.
         broker_check: raises where the broker is out of reach; asked by /readyz alone.
@@ -54,7 +55,8 @@ def build_app(settings: Settings, database: Database, clock: Clock, broker_check
     app.state.services = Services(
         database, open_batches(settings, database), clock, token_rules(settings), broker_check
     )
-    for part in (health, docs, segments, backfills, members, pins, explain):
+    app.state.questions = Questions.of(settings)
+    for part in (health, docs, segments, backfills, members, pins, explain, preview):
         app.include_router(part.router)
     add_error_handlers(app)
     app.add_middleware(Guard)

@@ -46,7 +46,8 @@ async def read_body_if_any(request: Request, model: type[Model], bytes_max: int 
     try:
         return model.model_validate(source)
     except ValidationError as error:
-        raise refused(faults_of(error, known=tuple(model.model_fields))) from None
+        known = tuple(one.alias or name for name, one in model.model_fields.items())
+        raise refused(faults_of(error, known=known)) from None
 
 
 async def _read_bytes(request: Request, bytes_max: int) -> bytes:

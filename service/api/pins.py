@@ -20,8 +20,8 @@ from service.app.pins import ADD, REMOVE, UNPIN, PinChange
 from service.app.segments import read_segment
 from service.app.tokens import Identity
 
-#: A list of as many ids as are allowed, each as long as is allowed.
-BODY_BYTES_MAX: Final = 8_388_608
+#: A list of as many ids as are allowed, each as long as is allowed, and every character escaped.
+BODY_BYTES_MAX: Final = 16_777_216
 
 router: Final = APIRouter(prefix=BASE, tags=["customers"])
 

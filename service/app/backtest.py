@@ -7,9 +7,10 @@ here from its own time on.
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from service.app.preview import unnamed_segment
 from service.app.segment_references import check_references
@@ -34,7 +35,8 @@ class SpanError(ValueError):
         self.field = field
 
 
-class Step(NamedTuple):
+@dataclass(frozen=True)
+class Step:
     """The members at one instant (microseconds).
 
     Attributes:
@@ -57,7 +59,7 @@ class Step(NamedTuple):
 class BacktestStore(Protocol):
     """Reads of the facts, all of them in one snapshot of the database."""
 
-    def steps(self, criteria: Criteria, moments: Sequence[int], *, has_members: bool) -> AsyncIterator[Step]:
+    def steps(self, criteria: Criteria, moments: Sequence[int], *, has_members: bool) -> AsyncGenerator[Step]:
         """One step for each of the ascending instants."""
         ...
 
@@ -116,7 +118,7 @@ async def backtest(
     moments: Sequence[int],
     *,
     has_members: bool,
-) -> AsyncIterator[Step]:
+) -> AsyncGenerator[Step]:
     """The members at each of the instants, in their order; one by one, so that memory does not grow with the steps.
 
     Args:

@@ -8,8 +8,8 @@ from service.app.batch import Work, run_batch
 from service.app.ports import Store
 from service.app.set_aside import SetAside, WalkFailed
 
-#: A customer's edges since the last look are rows of one walk; few customers keep a walk short.
-CUSTOMERS_MAX: Final = 200
+#: So many customers are locked at once; the rows of their walks are evaluated as they come.
+CUSTOMERS_MAX: Final = 500
 
 
 async def expire(store: Store, *, now: int, until: int, recorded_at: int, aside: SetAside | None = None) -> int:

@@ -14,7 +14,17 @@ from uuid import UUID
 
 from service.app.segments import ARCHIVED, Segment
 from service.core import instants
-from service.core.criteria.model import ActivityPredicate, Criteria, SequencePredicate, predicates, references
+from service.core.criteria.fields import Figure
+from service.core.criteria.model import (
+    ActivityPredicate,
+    Criteria,
+    NumberPredicate,
+    Predicate,
+    PurchasePredicate,
+    SequencePredicate,
+    predicates,
+    references,
+)
 from service.core.criteria.parse import Leaf, parse_criteria, parse_leaves
 from service.core.criteria.scalar import value_of, verdict
 from service.core.criteria.scalar_changes import instants_of_change
@@ -23,9 +33,9 @@ from service.core.identity import GUEST, customer_uuid
 
 #: More facts of one customer are not read.
 FACTS_MAX: Final = 100_000
-#: Instants that are looked at for a change, and how much work they may cost: facts times conditions, each time.
+#: Instants that are looked at for a change, and how many facts are read for all of them together.
 LOOKS_MAX: Final = 10_000
-WORK_MAX: Final = 20_000_000
+FACTS_READ_MAX: Final = 20_000_000
 #: How much of a caller's text a message repeats.
 _TEXT_SHOWN_MAX: Final = 100
 
@@ -235,14 +245,21 @@ def explain(evidence: Evidence, now: int) -> dict[str, Any]:
 def _change(evidence: Evidence, now: int, *, before: bool) -> tuple[int | None, bool]:
     """The first instant at which the segment's verdict is another one, and whether later ones were left out."""
     criteria = _criteria_of(evidence.rules)
-    weight = max(1, len(evidence.life.facts)) * max(1, sum(1 for one in criteria for _ in predicates(one)))
-    looks_max = min(LOOKS_MAX, max(1, WORK_MAX // weight))
+    scans = sum(_reads_each_time(predicate) for one in criteria for predicate in predicates(one))
+    looks_max = min(LOOKS_MAX, FACTS_READ_MAX // (1 + scans * len(evidence.life.facts)))
     for count, at in enumerate(instants_of_change(criteria, evidence.life, now)):
         if count == looks_max:
             return None, True
         if members_at(evidence, at)[evidence.segment.id] != before:
             return at, False
     return None, False
+
+
+def _reads_each_time(predicate: Predicate) -> bool:
+    """Whether each look at the predicate reads facts one by one; instants are counted at a glance."""
+    if isinstance(predicate, ActivityPredicate):
+        return predicate.figure is not Figure.COUNT
+    return isinstance(predicate, NumberPredicate | PurchasePredicate)
 
 
 def _since(stay: Stay | None, *, is_member: bool) -> str | None:

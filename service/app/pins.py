@@ -76,7 +76,7 @@ class PinnedSegment(NamedTuple):
 
 @dataclass
 class PinReport:
-    """How many customers were pinned or let go, or not, and why; `unknown_ids` has the first of those unknown."""
+    """How many customers were pinned or let go, or not, and why; `unknown_ids` are the first of those unknown."""
 
     added: int = 0
     removed: int = 0
@@ -92,7 +92,7 @@ class PinReport:
         self.unchanged += other.unchanged
         self.unknown += other.unknown
         self.erased += other.erased
-        self.unknown_ids = (self.unknown_ids + other.unknown_ids)[:UNKNOWN_IDS_MAX]
+        self.unknown_ids += other.unknown_ids
 
 
 @dataclass(frozen=True)
@@ -199,6 +199,8 @@ async def pin_customers(stores: PinStores, clock: Clock, change: PinChange, cust
     report = PinReport()
     for some in _portions(ordered):
         report.add(await _tried(stores, clock, change, some))
+    unknown = set(report.unknown_ids)
+    report.unknown_ids = [one.external_id for one in customers if one.external_id in unknown][:UNKNOWN_IDS_MAX]
     return report
 
 
@@ -216,6 +218,7 @@ async def unpin_all(stores: PinStores, clock: Clock, change: PinChange) -> PinRe
                 raise SegmentMissing(str(change.segment_id))
             found = await store.pinned_after(change.segment_id, after, CUSTOMERS_AT_ONCE_MAX)
         if not found:
+            report.unknown_ids = report.unknown_ids[:UNKNOWN_IDS_MAX]
             return report
         report.add(await _tried(stores, clock, change, [Named(one, str(one)) for one in found]))
         after = found[-1]
@@ -252,26 +255,26 @@ async def _pin(store: PinStore, now: int, change: PinChange, customers: Sequence
     strangers = [one for one in missing if one.customer_id not in tombstones]
     held = await store.pins_of(change.segment_id, ids)
     changed = [stored for stored in locked if held.get(stored.customer_id) is not pin]
-    report = PinReport(unchanged=len(locked) - len(changed), erased=len(tombstones))
-    born: list[Named] = []
-    if segment.segment_type == STATIC and pin:
-        born = strangers
-    else:
-        report.unknown = len(strangers)
-        report.unknown_ids = [one.external_id for one in strangers[:UNKNOWN_IDS_MAX]]
+    born = strangers if segment.segment_type == STATIC and pin else []
     if changed or born:
-        manual = Manual(segment.slot, pin, change.source)
-        work = Work(now, change.recorded_at, stored=changed, unknown=born, manual=manual)
+        work = Work(
+            now, change.recorded_at, stored=changed, unknown=born, manual=Manual(segment.slot, pin, change.source)
+        )
         outcome = await run_batch(store, catalogue, work)
-        touched = sorted({*(one.customer_id for one in changed), *(one.customer_id for one in born)})
-        if pin is None:
-            await store.drop_pins(change.segment_id, touched)
-        else:
-            await store.put_pins(change, touched, is_included=pin)
         if outcome.transitions:
             await store.write_outbox(outcome.transitions, change.recorded_at, [])
-        if change.action == ADD:
-            report.added = len(touched)
-        else:
-            report.removed = len(touched)
-    return report
+    if pin is None:
+        await store.drop_pins(change.segment_id, list(held))
+    elif changed or born:
+        touched = sorted([stored.customer_id for stored in changed] + [one.customer_id for one in born])
+        await store.put_pins(change, touched, is_included=pin)
+    count = len(changed) + len(born)
+    unknown = [] if born else [one.external_id for one in strangers]
+    return PinReport(
+        added=count if change.action == ADD else 0,
+        removed=0 if change.action == ADD else count,
+        unchanged=len(locked) - len(changed),
+        unknown=len(unknown),
+        erased=len(tombstones),
+        unknown_ids=unknown,
+    )

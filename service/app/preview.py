@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID, uuid4
 
 from service.app.members import Member, average, customer_of
 from service.app.segment_changes import changed, check_change
 from service.app.segment_references import check_references
-from service.app.segments import RevisionMismatch, Segment, SegmentChange, SegmentStore, read_segment
+from service.app.segments import DRAFT, RevisionMismatch, Segment, SegmentChange, SegmentStore, read_segment
 from service.core import instants, money
 from service.core.criteria.model import Criteria
 from service.core.criteria.parse import parse_criteria
@@ -31,7 +31,8 @@ class TooSlow(Exception):
         )
 
 
-class Preview(NamedTuple):
+@dataclass(frozen=True)
+class Preview:
     """Whom criteria hold for at an instant.
 
     Attributes:
@@ -48,14 +49,16 @@ class Preview(NamedTuple):
     as_of: int
 
 
-class Side(NamedTuple):
+@dataclass(frozen=True)
+class Side:
     """Customers on one side of a change: how many, and the external ids of the first of them by id."""
 
     count: int
     sample: Sequence[str]
 
 
-class Comparison(NamedTuple):
+@dataclass(frozen=True)
+class Comparison:
     """A segment's members as they are and as they would be."""
 
     members_now: int
@@ -177,5 +180,13 @@ def comparison_data(found: Comparison, as_of: int) -> dict[str, Any]:
 
 def unnamed_segment(criteria: Any) -> Segment:
     """A segment that nobody can have named yet, so that it cannot be part of a circle."""
-    blank = {"segment_name": "", "description": None, "segment_type": "dynamic", "status": "draft"}
-    return Segment(id=uuid4(), criteria=criteria, version=1, created_by="", **blank)
+    return Segment(
+        id=uuid4(),
+        segment_name="",
+        description=None,
+        segment_type="dynamic",
+        status=DRAFT,
+        criteria=criteria,
+        version=1,
+        created_by="",
+    )

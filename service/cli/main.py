@@ -6,7 +6,21 @@ import logging
 
 import typer
 
-from service.cli import dead_letters, doctor, explain, export, publish, roles, schema, serve, status, token, up, verify
+from service.cli import (
+    backtest,
+    dead_letters,
+    doctor,
+    explain,
+    export,
+    publish,
+    roles,
+    schema,
+    serve,
+    status,
+    token,
+    up,
+    verify,
+)
 
 app = typer.Typer(
     name="segments",
@@ -27,6 +41,7 @@ app.command("wait-idle")(status.wait_idle)
 app.command()(status.status)
 app.command()(verify.verify)
 app.command("explain")(explain.explain_command)
+app.command()(backtest.backtest)
 app.command()(export.export)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command()(token.token)

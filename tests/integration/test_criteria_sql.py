@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
@@ -16,58 +15,15 @@ from service.adapters.postgres.migrate import migrate
 from service.core import instants
 from service.core.criteria.parse import parse_criteria
 from service.core.events.decode import Rejected, Rules, decode
-from service.core.events.model import Event
+from tests.drafts import DAY, NOW, Draft, compare, events_of, placed, refunded, updated
 from tests.exact import DataSet, data_folder, data_sets
 from tests.facts import fetch, stored_facts
 
-DAY = instants.DAY
-NOW = instants.parse("2024-03-01T00:00:00Z")
-RULES = Rules("EUR", 1_048_576, True)
-ORDER = {"currency": "EUR", "total": 10, "items": [{"product_id": "p", "category": "k"}]}
 DAY_BACK = {"window": {"days": 1}}
-
-
-def events_of(*drafts: tuple[str, int, dict[str, Any]]) -> list[Event]:
-    """One customer's events from (type, time before NOW, data); `id` and `sequence` may stand in the data."""
-    found = []
-    for number, (kind, age, data) in enumerate(drafts):
-        rest = dict(data)
-        envelope = {"specversion": "1.0", "id": rest.pop("id", f"e{number}"), "type": kind}
-        envelope |= {"time": instants.to_text(NOW - age), "data": {"customer_id": "c", **rest}}
-        if "sequence" in rest:
-            envelope["sequence"] = envelope["data"].pop("sequence")
-        event = decode(json.dumps(envelope).encode(), (), RULES, NOW + DAY)
-        assert isinstance(event, Event)
-        found.append(event)
-    return found
-
-
-def placed(age: int, order_id: str = "o", **data: Any) -> tuple[str, int, dict[str, Any]]:
-    """An order."""
-    return "order.placed", age, {**ORDER, "order_id": order_id, **data}
-
-
-def refunded(age: int, amount: int, order_id: str | None = None) -> tuple[str, int, dict[str, Any]]:
-    """The refund r."""
-    return "order.refunded", age, {"refund_id": "r", "order_id": order_id, "currency": "EUR", "amount": amount}
-
-
-def updated(**data: Any) -> tuple[str, int, dict[str, Any]]:
-    """Attributes, a day ago."""
-    return "customer.updated", DAY, data
-
-
-def test_of(operator: str, value: Any, **more: Any) -> dict[str, Any]:
-    """A test object."""
-    return {"operator": operator, "value": value, **more}
-
-
-test_of.__test__ = False  # type: ignore[attr-defined]  # pytest: a helper, not a test
-
-ONE = test_of("gte", 1, **DAY_BACK)
-TIER = {"traits": {"tier": test_of("eq", "new")}}
+ONE = compare("gte", 1, **DAY_BACK)
+TIER = {"traits": {"tier": compare("eq", "new")}}
 #: What it shows -> (events, criteria, whether it holds at NOW).
-EDGES: dict[str, tuple[list[tuple[str, int, dict[str, Any]]], dict[str, Any], bool]] = {
+EDGES: dict[str, tuple[list[Draft], dict[str, Any], bool]] = {
     "a window leaves out what is exactly as old": ([placed(DAY)], {"total_orders": ONE}, False),
     "a window holds what is a microsecond younger": ([placed(DAY - 1)], {"total_orders": ONE}, True),
     "what happens now counts": ([placed(0)], {"total_orders": ONE}, True),
@@ -103,28 +59,28 @@ EDGES: dict[str, tuple[list[tuple[str, int, dict[str, Any]]], dict[str, Any], bo
     "an order's date is its earliest placed": ([placed(0), placed(2 * DAY)], {"total_orders": ONE}, False),
     "a refund follows its order's date": (
         [placed(2 * DAY), refunded(0, 4, "o")],
-        {"total_spent": test_of("eq", 0, **DAY_BACK)},
+        {"total_spent": compare("eq", 0, **DAY_BACK)},
         True,
     ),
-    "a refund without order has its own": ([refunded(0, 4)], {"total_spent": test_of("eq", -4, **DAY_BACK)}, True),
+    "a refund without order has its own": ([refunded(0, 4)], {"total_spent": compare("eq", -4, **DAY_BACK)}, True),
     "a corrected refund keeps its first instant": (
         [refunded(2 * DAY, 4), refunded(0, 6)],
-        {"total_spent": test_of("eq", 0, **DAY_BACK)},
+        {"total_spent": compare("eq", 0, **DAY_BACK)},
         True,
     ),
     "a corrected refund has its latest amount": (
         [refunded(2, 4), refunded(1, 6)],
-        {"total_spent": test_of("eq", -6)},
+        {"total_spent": compare("eq", -6)},
         True,
     ),
     "a corrected refund has its latest order": (
         [placed(5), refunded(2, 4, "o"), refunded(1, 6)],
-        {"average_order_value": test_of("eq", 4)},
+        {"average_order_value": compare("eq", 4)},
         True,
     ),
     "a refund of an order that is not there has no effect": (
         [refunded(0, 4, "x")],
-        {"total_spent": test_of("eq", 0)},
+        {"total_spent": compare("eq", 0)},
         True,
     ),
     "a sequence comes after none": (
@@ -137,19 +93,43 @@ EDGES: dict[str, tuple[list[tuple[str, int, dict[str, Any]]], dict[str, Any], bo
         TIER,
         True,
     ),
-    "null makes a trait missing": ([updated(traits={"tier": None})], {"traits": {"tier": test_of("ne", "x")}}, False),
-    "ne is true of another type": ([updated(traits={"tier": 1})], {"traits": {"tier": test_of("ne", "1")}}, True),
-    "ne is false where nothing is": ([updated()], {"traits": {"tier": test_of("ne", "x")}}, False),
-    "contains knows no wildcards": (
-        [updated(traits={"t": "abc"})],
-        {"traits": {"t": test_of("contains", "a%c")}},
+    "null makes a trait missing": ([updated(traits={"tier": None})], {"traits": {"tier": compare("ne", "x")}}, False),
+    "traits that are null as a whole make each missing": (
+        [updated(id="a", traits={"tier": "new"}), updated(id="b", traits=None)],
+        {"traits": {"tier": compare("exists", False)}},
+        True,
+    ),
+    "traits after such a null are there": (
+        [updated(id="a", traits=None), updated(id="b", traits={"tier": "new"})],
+        TIER,
+        True,
+    ),
+    "other traits before such a null are not": (
+        [
+            updated(id="a", traits={"tier": "new"}),
+            updated(id="b", traits=None),
+            updated(id="c", traits={"other": 1}),
+        ],
+        TIER,
         False,
     ),
-    "true is no number": ([updated(traits={"t": True})], {"traits": {"t": test_of("gte", 0)}}, False),
-    "a text is no number": ([updated(traits={"t": "5"})], {"traits": {"t": test_of("in", [5, True])}}, False),
+    "traits that are not named stay": (
+        [updated(id="a", traits={"tier": "new"}), updated(id="b", name="x")],
+        TIER,
+        True,
+    ),
+    "ne is true of another type": ([updated(traits={"tier": 1})], {"traits": {"tier": compare("ne", "1")}}, True),
+    "ne is false where nothing is": ([updated()], {"traits": {"tier": compare("ne", "x")}}, False),
+    "contains knows no wildcards": (
+        [updated(traits={"t": "abc"})],
+        {"traits": {"t": compare("contains", "a%c")}},
+        False,
+    ),
+    "true is no number": ([updated(traits={"t": True})], {"traits": {"t": compare("gte", 0)}}, False),
+    "a text is no number": ([updated(traits={"t": "5"})], {"traits": {"t": compare("in", [5, True])}}, False),
     "numbers are exact": (
         [updated(traits={"t": 12345678901234567890123456789012345678})],
-        {"traits": {"t": test_of("gt", 12345678901234567890123456789012345677)}},
+        {"traits": {"t": compare("gt", 12345678901234567890123456789012345677)}},
         True,
     ),
     "location is one value": (
@@ -157,7 +137,7 @@ EDGES: dict[str, tuple[list[tuple[str, int, dict[str, Any]]], dict[str, Any], bo
         {"location": {"cities": ["Lyon"]}},
         False,
     ),
-    "an average needs orders": ([refunded(0, 4)], {"average_order_value": test_of("lt", 100)}, False),
+    "an average needs orders": ([refunded(0, 4)], {"average_order_value": compare("lt", 100)}, False),
     "an erased customer is nobody": ([updated(), ("customer.deleted", 0, {})], {}, False),
 }
 
@@ -216,7 +196,7 @@ async def english(server_url: str) -> AsyncIterator[Database]:
 async def test_text_compares_by_code_point(english: Database) -> None:
     """Whatever the locale: capitals before small letters, composed apart from decomposed, U+FFFF before emoji."""
     traits = {"a": "B", "b": "é", "c": "\U0001f600"}
-    tests = {"a": test_of("lt", "a"), "b": test_of("ne", "e\u0301"), "c": test_of("gt", "\uffff")}
+    tests = {"a": compare("lt", "a"), "b": compare("ne", "e\u0301"), "c": compare("gt", "\uffff")}
     async with stored_facts(english, events_of(updated(traits=traits))) as connection:
         rows = await fetch(connection, verdicts_at([parse_criteria({"traits": tests})], NOW))
 

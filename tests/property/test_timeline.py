@@ -12,7 +12,7 @@ from tests import oracle
 from tests.offline import Engine, catalogue_of, collapsed
 from tests.property.criteria_cases import line_of
 from tests.property.effort import examples
-from tests.strategies import START, definitions, histories
+from tests.strategies import START, situations
 
 NOW = START + 30 * instants.DAY
 
@@ -45,9 +45,10 @@ class TestTimeOrderedInput:
     """Input in the order of its timeline."""
 
     @settings(max_examples=examples(300), deadline=None)
-    @given(histories(), definitions(), SIZES)
-    def test_joined_and_left_are_the_function_of_time(self, events: list, segments: dict, sizes: list) -> None:
+    @given(situations(), SIZES)
+    def test_joined_and_left_are_the_function_of_time(self, situation: tuple, sizes: list) -> None:
         """However the input is split, joined/left are membership as a function of time, edges included."""
+        events, segments = situation
         engine = engine_for(segments)
         ordered = sorted(events, key=oracle.stamp)
 
@@ -59,9 +60,10 @@ class TestTimeOrderedInput:
         assert engine.members() == oracle.members_at(events, segments, NOW)
 
     @settings(max_examples=examples(100), deadline=None)
-    @given(histories(), definitions(3), SIZES, st.integers(0, 2**32))
-    def test_repeats_change_nothing(self, events: list, segments: dict, sizes: list, seed: int) -> None:
+    @given(situations(3), SIZES, st.integers(0, 2**32))
+    def test_repeats_change_nothing(self, situation: tuple, sizes: list, seed: int) -> None:
         """Events that come again, anywhere later, neither change a membership nor cause a joined or left."""
+        events, segments = situation
         once, twice = engine_for(segments), engine_for(segments)
         ordered = sorted(events, key=oracle.stamp)
         again = list(ordered)
@@ -80,9 +82,10 @@ class TestAnyOrder:
     """Input in any order."""
 
     @settings(max_examples=examples(300), deadline=None)
-    @given(histories(), definitions(), SIZES, st.randoms(use_true_random=False))
-    def test_membership_converges(self, events: list, segments: dict, sizes: list, chance: random.Random) -> None:
+    @given(situations(), SIZES, st.randoms(use_true_random=False))
+    def test_membership_converges(self, situation: tuple, sizes: list, chance: random.Random) -> None:
         """Shuffled and repeated input ends in the same membership; joined and left alternate and never go back."""
+        events, segments = situation
         engine = engine_for(segments)
         shuffled = [*events, *chance.choices(events, k=3)]
         chance.shuffle(shuffled)
@@ -98,9 +101,10 @@ class TestAnyOrder:
             latest[customer, segment] = (ordinal, at, change)
 
     @settings(max_examples=examples(100), deadline=None)
-    @given(histories(), definitions(3), st.integers(0, 40), SIZES)
-    def test_timers_between_batches_lose_nothing(self, events: list, segments: dict, hours: int, sizes: list) -> None:
+    @given(situations(3), st.integers(0, 40), SIZES)
+    def test_timers_between_batches_lose_nothing(self, situation: tuple, hours: int, sizes: list) -> None:
         """Timers that fired between batches, ahead of late events, leave the membership right all the same."""
+        events, segments = situation
         engine = engine_for(segments)
         half = len(events) // 2
 

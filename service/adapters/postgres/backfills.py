@@ -17,6 +17,12 @@ SET backfill_done = backfill_done + $2, backfill_total = GREATEST(backfill_total
 WHERE backfill_state = 'running' AND introduced <= $1
 """
 
+#: How many customers will be visited.
+EXPECT: Final = """
+UPDATE customer_segments SET backfill_done = 0, backfill_total = $2
+WHERE backfill_state = 'running' AND introduced <= $1
+"""
+
 #: Nobody is behind any more, so there is nothing to cancel. What is on its way out is forgotten by the hot path.
 FINISH: Final = """
 UPDATE customer_segments
@@ -40,6 +46,11 @@ async def running(connection: Any) -> int | None:
 async def advance(connection: Any, introduced: int, customers: int) -> None:
     """Counts a slice."""
     await connection.execute(ADVANCE, introduced, customers)
+
+
+async def expect(connection: Any, introduced: int, customers: int) -> None:
+    """Notes how many customers will be visited."""
+    await connection.execute(EXPECT, introduced, customers)
 
 
 async def finish(connection: Any, introduced: int) -> None:

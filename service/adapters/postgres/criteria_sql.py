@@ -1,4 +1,4 @@
-"""Criteria as SQL over the fact tables: the interpreter of preview, verify and backtest.
+"""Criteria as SQL over the fact tables: the interpreter of verify and backtest.
 
 It gives the truth table's answers (core.criteria.operators): missing data make a predicate false, so every predicate
 is coalesced to false; text compares by code point, which is COLLATE "C"; jsonb keeps numbers exact and apart from
@@ -7,28 +7,50 @@ booleans.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from service.adapters.postgres.fact_figures import EXISTS, SEEN, Figures
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from service.adapters.postgres.activity_figures import compared_sql
+from service.adapters.postgres.attribute_sql import attribute_sql
+from service.adapters.postgres.fact_figures import EXISTS, SEEN, Figures, seen_table
+from service.adapters.postgres.known_segments import Segments
 from service.core.criteria.fields import Instant, Number
 from service.core.criteria.model import (
+    ActivityPredicate,
     AgePredicate,
     All,
     AnyOf,
     AttributePredicate,
     Criteria,
     DatePredicate,
+    MemberPredicate,
     Not,
     NumberPredicate,
     PurchasePredicate,
-    Scalar,
+    SequencePredicate,
 )
 from service.core.instants import to_datetime
 
-_COMPARE: Final = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+#: Whole tables are read, on a connection that may be set for look-ups. A nested loop, chosen by a guess of one row
+#: where there are a million, would not end.
+PREPARE: Final = (
+    "SET LOCAL enable_seqscan = on",
+    "SET LOCAL enable_hashjoin = on",
+    "SET LOCAL enable_mergejoin = on",
+    "SET LOCAL enable_nestloop = off",
+    "SET LOCAL plan_cache_mode = force_custom_plan",
+    "SET LOCAL work_mem = '64MB'",
+)
+
+
+async def prepare(connection: AsyncConnection) -> None:
+    """Sets the transaction for statements over all customers."""
+    for setting in PREPARE:
+        await connection.execute(text(setting))
 
 
 class Statement(NamedTuple):
@@ -46,33 +68,66 @@ def statement(name: str, sentence: str, tables: Sequence[str], query: str, param
     return Statement(name, sentence, f"/* {name} - {sentence} */\nWITH {listed}\n{query}", parameters)
 
 
-def verdicts_at(criteria: Sequence[Criteria], as_of: int) -> Statement:
-    """For every customer that exists at the instant: (customer_id, as_of, one boolean for each of the criteria)."""
-    subjects = f"SELECT * FROM (SELECT seen.*, CAST(:as_of AS timestamptz) AS as_of FROM seen) AS one WHERE {EXISTS}"  # noqa: S608
+def verdicts_at(
+    criteria: Sequence[Criteria], as_of: int, segments: Segments | None = None, *, has_pins_as_of: bool = False
+) -> Statement:
+    """For every customer that exists at the instant: (customer_id, as_of, one boolean for each of the criteria).
+
+    The transaction must be set by `prepare`.
+
+    Args:
+        criteria: what to ask.
+        as_of: the instant; facts after it do not count.
+        segments: those that the criteria may refer to (known_segments.load_segments); others have no members.
+        has_pins_as_of: only pins that were there at the instant count; else all.
+
+    Raises:
+        SegmentsUnusable: a segment refers to itself.
+    """
+    given = {"as_of": to_datetime(as_of)}
+    seen = "SELECT *, CAST(:as_of AS timestamptz) AS as_of FROM seen"
+    subjects = f"SELECT customer_id, as_of FROM ({seen}) AS one WHERE {EXISTS}"  # noqa: S608 - built from constants
+    figures = Figures(segments, has_pins_as_of=has_pins_as_of)
     sentence = "Whom the criteria hold for at one instant."
-    return _verdicts("criteria_verdicts_at", sentence, criteria, subjects, {"as_of": to_datetime(as_of)})
+    return _verdicts("criteria_verdicts_at", sentence, criteria, figures, [SEEN, f"subjects AS ({subjects})"], given)
 
 
-def verdicts_of(criteria: Sequence[Criteria], subjects: Sequence[tuple[UUID, int]]) -> Statement:
+def verdicts_of(
+    criteria: Sequence[Criteria],
+    subjects: Sequence[tuple[UUID, int]],
+    segments: Segments | None = None,
+    *,
+    has_pins_as_of: bool = False,
+) -> Statement:
     """As `verdicts_at`, for given customers each at an instant of its own; who does not exist then is left out."""
+    given = {"customer_ids": [one[0] for one in subjects], "instants": [to_datetime(one[1]) for one in subjects]}
     listed = "unnest(CAST(:customer_ids AS uuid[]), CAST(:instants AS timestamptz[])) AS listed (customer_id, as_of)"
     rows = f"SELECT DISTINCT customer_id, as_of FROM {listed} JOIN seen USING (customer_id) WHERE {EXISTS}"  # noqa: S608
-    given = {"customer_ids": [one[0] for one in subjects], "instants": [to_datetime(one[1]) for one in subjects]}
-    return _verdicts("criteria_verdicts_of", "Whom of these the criteria hold for, each then.", criteria, rows, given)
+    seen = seen_table("customer_id = ANY(CAST(:customer_ids AS uuid[]))")
+    figures = Figures(segments, has_pins_as_of=has_pins_as_of)
+    sentence = "Whom of these the criteria hold for, each then."
+    return _verdicts("criteria_verdicts_of", sentence, criteria, figures, [seen, f"subjects AS ({rows})"], given)
 
 
 def _verdicts(
-    name: str, sentence: str, criteria: Sequence[Criteria], subjects: str, given: dict[str, Any]
+    name: str,
+    sentence: str,
+    criteria: Sequence[Criteria],
+    figures: Figures,
+    subjects: Sequence[str],
+    given: dict[str, Any],
 ) -> Statement:
-    figures = Figures()
     tests = ", ".join(criteria_sql(one, figures) for one in criteria)
     query = f"SELECT customer_id, as_of, CAST(ARRAY[{tests}] AS boolean[]) AS verdicts\nFROM {figures.source()}"
-    tables = [SEEN, f"subjects AS ({subjects})", *figures.tables()]
-    return statement(name, sentence, tables, query, given | figures.parameters)
+    return statement(name, sentence, [*subjects, *figures.tables()], query, given | figures.parameters)
 
 
 def criteria_sql(criteria: Criteria, figures: Figures) -> str:
-    """A boolean expression over `figures.source()`; true or false, never NULL."""
+    """A boolean expression over `figures.source()`; true or false, never NULL.
+
+    Raises:
+        SegmentsUnusable: a segment that the criteria name refers to itself.
+    """
     if isinstance(criteria, All):
         return _joined(" AND ", criteria.parts, figures, "true")
     if isinstance(criteria, AnyOf):
@@ -81,15 +136,25 @@ def criteria_sql(criteria: Criteria, figures: Figures) -> str:
         return f"(NOT {criteria_sql(criteria.part, figures)})"
     if isinstance(criteria, PurchasePredicate):
         return _purchase(criteria, figures)
-    if isinstance(criteria, AttributePredicate):
-        test = _attribute(criteria, figures)
-    elif isinstance(criteria, NumberPredicate):
-        test = _number(criteria, figures)
-    elif isinstance(criteria, DatePredicate):
-        test = _date(criteria, figures)
-    else:
-        test = _age(criteria, figures)
-    return f"coalesce({test}, false)"
+    if isinstance(criteria, SequencePredicate):
+        return figures.sequence(criteria)
+    if isinstance(criteria, MemberPredicate):
+        return figures.member(criteria.segment_id, criteria_sql)
+    return f"coalesce({_comparison(criteria, figures)}, false)"
+
+
+def _comparison(
+    predicate: AttributePredicate | NumberPredicate | DatePredicate | AgePredicate | ActivityPredicate,
+    figures: Figures,
+) -> str:
+    """NULL where what is compared is missing."""
+    if isinstance(predicate, AttributePredicate):
+        return attribute_sql(predicate, figures.attribute(predicate.field), figures.bind)
+    if isinstance(predicate, NumberPredicate):
+        return _number(predicate, figures)
+    if isinstance(predicate, DatePredicate):
+        return _date(predicate, figures)
+    return figures.activity(predicate) if isinstance(predicate, ActivityPredicate) else _age(predicate, figures)
 
 
 def _joined(operator: str, parts: Sequence[Criteria], figures: Figures, empty: str) -> str:
@@ -114,10 +179,9 @@ def _number(predicate: NumberPredicate, figures: Figures) -> str:
 
 
 def _bounded(value: str, scaled: str, predicate: NumberPredicate, figures: Figures) -> str:
-    low = scaled.format(figures.bind(predicate.low, "numeric"))
-    if predicate.operator != "between":
-        return f"{value} {_COMPARE[predicate.operator]} {low}"
-    return f"{value} >= {low} AND {value} <= {scaled.format(figures.bind(predicate.high, 'numeric'))}"
+    bounds = (predicate.low, predicate.high)
+    low, high = (None if one is None else scaled.format(figures.bind(one, "numeric")) for one in bounds)
+    return compared_sql(value, predicate.operator, low, high)
 
 
 def _instant(field: Instant, figures: Figures) -> str:
@@ -139,47 +203,3 @@ def _date(predicate: DatePredicate, figures: Figures) -> str:
 def _age(predicate: AgePredicate, figures: Figures) -> str:
     compare = ">" if predicate.is_within else "<="
     return f"{_instant(predicate.field, figures)} {compare} {figures.ago(predicate.span)}"
-
-
-def _attribute(predicate: AttributePredicate, figures: Figures) -> str:
-    """A jsonb value against values of the criteria; jsonb compares equal only what is of one type."""
-    found, value = figures.attribute(predicate.field), predicate.value
-    present = f"coalesce(jsonb_typeof({found}), 'null') <> 'null'"
-    if predicate.operator == "exists":
-        return present if value else f"NOT ({present})"
-    if predicate.operator == "in" and isinstance(value, tuple):
-        listed = figures.bind([_json(one) for one in value], "text[]")
-        return f"{found} = ANY(CAST({listed} AS jsonb[]))"
-    if predicate.operator == "between" and isinstance(value, tuple):
-        low, high = value
-        return f"{_ordered('gte', found, low, figures)} AND {_ordered('lte', found, high, figures)}"
-    assert not isinstance(value, tuple)  # noqa: S101 - parse gives lists to `in` and `between` alone
-    if predicate.operator == "eq":
-        return f"{found} = {figures.bind(_json(value), 'jsonb')}"
-    if predicate.operator == "ne":
-        return f"{present} AND {found} <> {figures.bind(_json(value), 'jsonb')}"
-    if predicate.operator == "contains":
-        within = f"strpos({_text(found)}, {figures.bind(value, 'text')}) > 0"
-        return f"CASE WHEN jsonb_typeof({found}) = 'string' THEN {within} END"
-    return _ordered(predicate.operator, found, value, figures)
-
-
-def _ordered(operator: str, found: str, value: Scalar, figures: Figures) -> str:
-    """CASE, not AND: it alone keeps PostgreSQL from casting a text to a number first."""
-    compare = _COMPARE[operator]
-    if isinstance(value, str):
-        test = f"{_text(found)} {compare} {figures.bind(value, 'text')}"
-        return f"CASE WHEN jsonb_typeof({found}) = 'string' THEN {test} END"
-    test = f"CAST({found} AS numeric) {compare} {figures.bind(value, 'numeric')}"
-    return f"CASE WHEN jsonb_typeof({found}) = 'number' THEN {test} END"
-
-
-def _text(found: str) -> str:
-    return f"({found} #>> '{{}}') COLLATE \"C\""
-
-
-def _json(value: Scalar) -> str:
-    """The value as JSON; numbers to the last digit."""
-    if isinstance(value, bool | str):
-        return json.dumps(value, ensure_ascii=False)
-    return str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, Final
 
 #: The UUID of zeros: orders without a customer stand under it, and it is no customer.
@@ -77,7 +78,7 @@ class Parameters:
         return f"{self.bind(microseconds, 'bigint')} * interval '1 microsecond'"
 
 
-class FigureTables:
+class FigureTables(ABC):
     """Tables of figures, one row for each customer and instant (customer_id, as_of) of the table `subjects`.
 
     Subclasses note which figures are asked for, as columns; equal expressions are one column.
@@ -91,6 +92,14 @@ class FigureTables:
     def parameters(self) -> dict[str, Any]:
         """Names and values of the parameters, those of every part of the statement included."""
         return self._parameters.values
+
+    @abstractmethod
+    def source(self) -> str:
+        """What follows FROM: `subjects` with all figures beside each row."""
+
+    @abstractmethod
+    def tables(self) -> list[str]:
+        """The tables that follow `subjects`, each as `name AS (...)`."""
 
     def bind(self, value: object, kind: str) -> str:
         """A parameter of this SQL type with this value; equal ones are bound once."""

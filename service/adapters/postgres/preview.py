@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.adapters.postgres.criteria_sql import Statement, criteria_sql, statement
+from service.adapters.postgres.criteria_sql import Statement, criteria_sql, prepare, statement
 from service.adapters.postgres.database import Database
 from service.adapters.postgres.fold_figures import FoldFigures
 from service.adapters.postgres.members import count_members
@@ -20,20 +20,15 @@ from service.app.preview import Comparison, Definition, Preview, Side, TooSlow
 from service.core.criteria.model import Criteria
 from service.core.instants import to_datetime
 
-#: Whole tables are read. A nested loop, chosen by a guess of one row where there are a million, would not end.
-PREPARE: Final = (
-    "SET LOCAL enable_nestloop = off",
-    "SET LOCAL plan_cache_mode = force_custom_plan",
-    "SET LOCAL work_mem = '64MB'",
-)
 #: Some customers are looked up by id.
 LOOK_UP: Final = "SET LOCAL enable_nestloop = on"
 #: SQLSTATE query_canceled: here by statement_timeout alone.
 _STOPPED: Final = "57014"
 
+#: As a Member; when and why somebody joined who is no member says nothing.
 SAMPLE: Final = """
 SELECT c.customer_id, c.external_id, c.name, c.email, c.phone, c.customer_type, c.country, c.state, c.city,
-    p.total_orders, p.total_spent, p.last_order_at, p.registered_at
+    p.total_orders, p.total_spent, p.last_order_at, p.registered_at, CAST(:now AS timestamptz), ''
 FROM customers c JOIN profiles p USING (customer_id)
 WHERE c.customer_id = ANY(:customer_ids) AND p.customer_id = ANY(:customer_ids)
 ORDER BY customer_id
@@ -55,8 +50,8 @@ async def preview_store(database: Database, seconds_max: float, setting: str) ->
     """
     with stopped_after(seconds_max, setting):
         async with database.snapshot() as connection:
-            for command in (*PREPARE, f"SET LOCAL statement_timeout = {round(seconds_max * 1_000)}"):
-                await connection.execute(text(command))
+            await prepare(connection)
+            await connection.execute(text(f"SET LOCAL statement_timeout = {round(seconds_max * 1_000)}"))
             yield PostgresPreviews(connection)
 
 
@@ -86,9 +81,8 @@ class PostgresPreviews:
         asked = preview_statement(criteria, now, sample)
         count, orders, spent, first = (await self._run(asked)).one()
         await self.connection.execute(text(LOOK_UP))
-        rows = await self.connection.execute(text(SAMPLE), {"customer_ids": first or []})
-        # A Member holds more than there is of somebody who is no member; what shows it leaves that out.
-        members = [Member(*row, to_datetime(now), "") for row in rows]
+        shown = {"customer_ids": first or [], "now": to_datetime(now)}
+        members = [Member(*row) for row in await self.connection.execute(text(SAMPLE), shown)]
         return Preview(count, members, int(orders or 0), int(spent or 0), now)
 
     async def compare(self, definition: Definition, now: int, sample: int) -> Comparison:

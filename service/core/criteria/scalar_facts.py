@@ -99,6 +99,14 @@ class Order(NamedTuple):
     categories: frozenset[str]
 
 
+class Refund(NamedTuple):
+    """A refund as its facts fold: earliest instant, latest order and amount (minor units)."""
+
+    at: int
+    order_id: str | None
+    amount: int
+
+
 @dataclass(frozen=True)
 class Known:
     """What some facts say, folded.
@@ -107,8 +115,8 @@ class Known:
         exists: there is a fact, and none is a deletion.
         attributes: by criteria field (customer_type, country, traits.<key>, ...); missing ones are None or absent.
         registered_at, last_login_at: microseconds, None where there is none.
-        orders: those that count.
-        refunds: (instant, amount) of those without order.
+        orders: those that count, ascending by instant.
+        refunds: those without order, ascending by instant.
         activities: each event once, ascending by stamp.
         memo: what the interpreter has found out about these very facts, so that it need not look twice.
     """
@@ -118,7 +126,7 @@ class Known:
     registered_at: int | None
     last_login_at: int | None
     orders: Sequence[Order]
-    refunds: Sequence[tuple[int, int]]
+    refunds: Sequence[Refund]
     activities: Sequence[ActivityFact]
     memo: dict[Hashable, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -152,7 +160,7 @@ def fold(facts: Sequence[Fact]) -> Known:
         registered_at=min((fact.stamp.at for fact in told if fact.is_registration), default=None),
         last_login_at=max((fact.stamp.at for fact in moments if fact.kind == LOGGED_IN), default=None),
         orders=_orders([fact for fact in facts if isinstance(fact, OrderFact)], refunds),
-        refunds=[(refund.at, refund.amount) for refund in refunds if refund.order_id is None],
+        refunds=[refund for refund in refunds if refund.order_id is None],
         activities=list(activities.values()),
     )
 
@@ -178,21 +186,14 @@ def _attributes(facts: Sequence[AttributesFact]) -> dict[str, Any]:
     return found
 
 
-class _Refund(NamedTuple):
-    """A refund as its facts fold: earliest instant, latest order and amount."""
-
-    at: int
-    order_id: str | None
-    amount: int
-
-
-def _refunds(facts: Sequence[RefundFact]) -> list[_Refund]:
+def _refunds(facts: Sequence[RefundFact]) -> list[Refund]:
     first = {fact.refund_id: fact for fact in reversed(facts)}
     latest = {fact.refund_id: fact for fact in facts}
-    return [_Refund(first[key].stamp.at, fact.order_id, fact.amount) for key, fact in latest.items()]
+    folded = (Refund(first[key].stamp.at, fact.order_id, fact.amount) for key, fact in latest.items())
+    return sorted(folded, key=_at)
 
 
-def _orders(facts: Sequence[OrderFact], refunds: Sequence[_Refund]) -> list[Order]:
+def _orders(facts: Sequence[OrderFact], refunds: Sequence[Refund]) -> list[Order]:
     by_order: dict[str, list[OrderFact]] = {}
     for fact in facts:
         by_order.setdefault(fact.order_id, []).append(fact)
@@ -215,4 +216,8 @@ def _orders(facts: Sequence[OrderFact], refunds: Sequence[_Refund]) -> list[Orde
                 categories=frozenset(category for _, category in lines if category is not None),
             )
         )
-    return found
+    return sorted(found, key=_at)
+
+
+def _at(one: Order | Refund) -> int:
+    return one.at

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Context, Decimal, localcontext
 from fractions import Fraction
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID
 
 from service.core.criteria.fields import Figure, Instant, Number, Purchase
@@ -19,10 +20,11 @@ from service.core.criteria.model import (
     Stream,
 )
 from service.core.criteria.operators import attribute_holds
-from service.core.criteria.scalar_facts import ActivityFact, Known
+from service.core.criteria.scalar_facts import ActivityFact, Known, Order, Refund
 from service.core.criteria.scalar_sequence import Match, match_of
 
 Members = Callable[[UUID], bool]
+_Dated = TypeVar("_Dated", Order, Refund)
 
 #: Sums of numbers of 38 digits and exponents up to 38 either way, without rounding.
 SUMS: Final = Context(prec=400)
@@ -45,36 +47,54 @@ def figure_of(predicate: NumberPredicate | ActivityPredicate, scene: Scene) -> F
 
 def _of_orders(predicate: NumberPredicate, scene: Scene) -> Fraction | None:
     window, known = predicate.window, scene.known
-    orders = [order for order in known.orders if _is_within(order.at, window, scene.as_of)]
+    orders = _within(known.orders, window, scene.as_of)
     if predicate.field is Number.TOTAL_ORDERS:
         return Fraction(len(orders))
-    returned = sum(amount for at, amount in known.refunds if _is_within(at, window, scene.as_of))
-    spent = Fraction(sum(order.amount for order in orders) - returned, 100)
+    refunds = _within(known.refunds, window, scene.as_of)
+    spent = Fraction(sum(order.amount for order in orders) - sum(refund.amount for refund in refunds), 100)
     if predicate.field is Number.TOTAL_SPENT:
         return spent
     return spent / len(orders) if orders else None
 
 
 def _of_activities(predicate: ActivityPredicate, scene: Scene) -> Fraction | None:
-    found = [
-        fact
-        for fact in _of_stream(predicate.stream, scene.known)
-        if _is_within(fact.stamp.at, predicate.window, scene.as_of)
-    ]
+    series = _series(predicate, scene.known)
+    start = 0 if predicate.window is None else bisect_right(series.instants, scene.as_of - predicate.window)
     if predicate.figure is Figure.COUNT:
-        return Fraction(len(found))
-    assert predicate.property is not None  # noqa: S101 - only count has none
-    values = [value for fact in found if (value := fact.properties.get(predicate.property)) is not None]
+        return Fraction(len(series.instants) - start)
+    values = series.values[start:]
     if predicate.figure is Figure.DISTINCT:
-        return Fraction(len({(_kind(value), value) for value in values}))
-    numbers = [value for value in values if _kind(value) == "number"]
+        return Fraction(len(set(values)))
     if predicate.figure is Figure.SUM:
-        return _sum(numbers)
-    if not numbers:
+        return _sum(values)
+    if not values:
         return None
     if predicate.figure is Figure.AVG:
-        return _sum(numbers) / len(numbers)
-    return Fraction(min(numbers) if predicate.figure is Figure.MIN else max(numbers))
+        return _sum(values) / len(values)
+    return Fraction(min(values) if predicate.figure is Figure.MIN else max(values))
+
+
+class _Series(NamedTuple):
+    """What a figure is computed of: instants, ascending, and the value at each."""
+
+    instants: list[int]
+    values: list[Any]
+
+
+def _series(predicate: ActivityPredicate, known: Known) -> _Series:
+    """Of the stream's activities those with a value, or with a number where only numbers count."""
+    stream, figure, name = predicate.stream, predicate.figure, predicate.property
+    key = (stream, figure is Figure.DISTINCT, name)
+    if key not in known.memo:
+        found = _of_stream(stream, known)
+        told = [(fact.stamp.at, None if name is None else fact.properties.get(name)) for fact in found]
+        if figure is Figure.DISTINCT:
+            told = [(at, (_kind(value), value)) for at, value in told if value is not None]
+        elif figure is not Figure.COUNT:
+            told = [(at, value) for at, value in told if value is not None and _kind(value) == "number"]
+        known.memo[key] = _Series([at for at, _ in told], [value for _, value in told])
+    series: _Series = known.memo[key]
+    return series
 
 
 def _kind(value: object) -> str:
@@ -86,19 +106,19 @@ def _kind(value: object) -> str:
 
 def _sum(numbers: Iterable[int | Decimal]) -> Fraction:
     with localcontext(SUMS):
-        return Fraction(sum(numbers, Decimal(0)))
+        return Fraction(sum(numbers))
 
 
 def instant_of(field: Instant, known: Known) -> int | None:
     """Registration, latest order that counts or latest login, in microseconds; None where there is none."""
     if field is Instant.LAST_ORDER_DATE:
-        return max((order.at for order in known.orders), default=None)
+        return known.orders[-1].at if known.orders else None
     return known.registered_at if field is Instant.REGISTRATION_DATE else known.last_login_at
 
 
 def purchased(predicate: PurchasePredicate, scene: Scene) -> list[str]:
     """Those of the predicate's names that counting orders within its window hold, in the order named."""
-    orders = [order for order in scene.known.orders if _is_within(order.at, predicate.window, scene.as_of)]
+    orders = _within(scene.known.orders, predicate.window, scene.as_of)
     is_product = predicate.kind is Purchase.PRODUCT
     held = frozenset[str]().union(*(order.products if is_product else order.categories for order in orders))
     return [name for name in predicate.names if name in held]
@@ -136,5 +156,10 @@ def _passes(test: AttributePredicate, fact: ActivityFact) -> bool:
     return attribute_holds(test.operator, fact.properties.get(test.field), test.value)
 
 
-def _is_within(at: int, window: int | None, as_of: int) -> bool:
-    return window is None or as_of - window < at <= as_of
+def _within(found: Sequence[_Dated], window: int | None, as_of: int) -> Sequence[_Dated]:
+    """Those of the window; all lie at or before `as_of` and ascend."""
+    return found if window is None else found[bisect_right(found, as_of - window, key=_at) :]
+
+
+def _at(one: Order | Refund) -> int:
+    return one.at

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from service.core.criteria.model import SequencePredicate, Step
+from service.core.instants import INSTANT_MAX
 
 
 class Match(NamedTuple):
@@ -26,8 +27,8 @@ class _Part(NamedTuple):
     barred: list[int]
 
 
-def match_of(predicate: SequencePredicate, instants_of: Callable[[Step], Sequence[int]]) -> Match | None:
-    """The match with the earliest first step; None where the steps never happened in this way.
+def match_of(predicate: SequencePredicate, instants_of: Callable[[Step], Iterable[int]]) -> Match | None:
+    """The match that is complete first; None where the steps never happened in this way.
 
     Args:
         predicate: the steps and the span that holds them.
@@ -42,30 +43,34 @@ def match_of(predicate: SequencePredicate, instants_of: Callable[[Step], Sequenc
         else:
             parts.append(_Part(instants, barred))
             barred = []
-    has_end = predicate.steps[-1].is_not
+    if not predicate.steps[-1].is_not:
+        reached = _reached(parts, parts[0].instants, INSTANT_MAX)
+        ways = (_way_to(end, reached) for end in sorted(reached[-1]))
+        return next((Match(way, way[-1]) for way in ways if way[-1] - way[0] <= predicate.within), None)
     for first in parts[0].instants:
         last = first + predicate.within
-        reached = _reached(parts, first, last)
-        if not has_end and reached[-1]:
-            end = min(reached[-1])
-            return Match(_way_to(end, reached), end)
+        ends = _reached(parts, [first], last)
         # The latest end leaves the least time for what must not happen after it.
-        if has_end and reached[-1] and not _has_within(barred, max(reached[-1]) + 1, last):
-            return Match(_way_to(max(reached[-1]), reached), last)
+        if ends[-1] and not _has_within(barred, max(ends[-1]) + 1, last):
+            return Match(_way_to(max(ends[-1]), ends), last)
     return None
 
 
-def _reached(parts: Sequence[_Part], first: int, last: int) -> list[dict[int, int]]:
-    """For each step the instants at which it may stand, each with the instant of the step before."""
-    reached = [{first: first}]
+def _reached(parts: Sequence[_Part], firsts: Sequence[int], last: int) -> list[dict[int, int]]:
+    """For each step the instants at which it may stand, each with the instant of the step before.
+
+    The one before is the nearest that may be: it has the least between it and the next, and what lies between is all
+    that can be in the way; and so the way back leads to the latest first instant that there is.
+    """
+    reached = [{first: first for first in firsts}]
     for part in parts[1:]:
         before = sorted(reached[-1])
-        found = {}
-        for at in part.instants[bisect_right(part.instants, first) : bisect_right(part.instants, last)]:
-            place = bisect_left(before, at)
-            # The nearest instant before has the least between it and this one; a farther one cannot do better.
-            if place and not _has_within(part.barred, before[place - 1] + 1, at - 1):
-                found[at] = before[place - 1]
+        found: dict[int, int] = {}
+        start = bisect_right(part.instants, before[0]) if before else len(part.instants)
+        for at in part.instants[start : bisect_right(part.instants, last)]:
+            nearest = before[bisect_left(before, at) - 1]
+            if not _has_within(part.barred, nearest + 1, at - 1):
+                found[at] = nearest
         reached.append(found)
     return reached
 
