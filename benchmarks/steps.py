@@ -20,7 +20,7 @@ from consumers import apply
 from service.adapters.postgres import batch_sql, store
 from service.app import batch, ingest
 from service.core.criteria.plan import Plan
-from service.core.segments.walk import Walk
+from service.core.segments.walk import Walk, _Settled
 
 #: Where to look, what to call it. Steps stand in the order of the path.
 STEPS: Final[tuple[tuple[Any, str, str], ...]] = (
@@ -37,11 +37,12 @@ STEPS: Final[tuple[tuple[Any, str, str], ...]] = (
     (batch._Walker, "walk_again", "walk again (whole ledger)"),  # noqa: SLF001
     (Walk, "add", "walk: apply events, edges, columns"),
     (Walk, "transitions", "transitions: find, ordinals"),
-    (Walk, "_previous", "transitions: previous rows"),
+    (_Settled, "settle", "transitions: previous rows, pins, frozen"),
     (Plan, "evaluate", "evaluate criteria"),
     (batch, "next_due", "next edge"),
     (store.PostgresStore, "write_facts", "facts: build rows"),
     (store.PostgresStore, "write_profiles", "profiles: encode state, build rows"),
+    (store.PostgresStore, "write_orders", "orders: build rows"),
     (store.PostgresStore, "write_memberships", "memberships: build rows"),
     (store.PostgresStore, "write_outbox", "outbox: encode"),
     (store.PostgresStore, "advance_frontier", "frontier: rest"),

@@ -67,6 +67,59 @@ def events(customers: int, count: int, seed: int = 1) -> list[dict]:
     return sorted(found, key=stamp)
 
 
+#: Segments on what `visits` tells, and on other segments; `{name}` stands for the id of the segment of that name.
+BEHAVIOUR: dict[str, dict] = {
+    "looked often": {"activity": {"name": "viewed", "count": {"operator": "gte", "value": 3}, "window": {"days": 5}}},
+    "never looked": {"activity": {"name": "viewed", "count": {"operator": "eq", "value": 0}}},
+    "dear taste": {
+        "activity": {
+            "name": "viewed",
+            "where": {"category": {"operator": "in", "value": ["books", "toys"]}},
+            "avg": {"property": "price", "operator": "gt", "value": 40.5},
+            "window": {"hours": 150},
+        }
+    },
+    "many categories": {
+        "activity": {"name": "viewed", "distinct": {"property": "category", "operator": "gte", "value": 3}}
+    },
+    "looked and bought": {
+        "sequence": {"steps": [{"activity": {"name": "viewed"}}, {"order": {}}], "within": {"days": 1}}
+    },
+    "left the cart": {
+        "sequence": {
+            "steps": [{"activity": {"name": "cart_added"}}, {"order": {}, "not": True}],
+            "within": {"hours": 30},
+        }
+    },
+    "often but no cart leavers": {"member_of": "{looked often}", "not_member_of": "{left the cart}"},
+}
+
+
+def visits(customers: int, count: int, seed: int = 1) -> list[dict]:
+    """Activities of the same customers, in the order of their timeline."""
+    chance = random.Random(seed)
+    found = []
+    for number in range(count):
+        name = chance.choice(["viewed", "viewed", "viewed", "cart_added"])
+        properties = {"category": chance.choice(CATEGORIES), "price": chance.randrange(100, 9_000) / 100}
+        at = START + chance.randrange(DAYS * 24 * 60) * instants.MINUTE
+        found.append(
+            {
+                "specversion": "1.0",
+                "id": f"visit-{seed}-{number}",
+                "source": "/tests/shop",
+                "type": "customer.activity",
+                "time": instants.to_text(at),
+                "data": {
+                    "customer_id": f"c{chance.randrange(customers):04d}",
+                    "name": name,
+                    "properties": {key: value for key, value in properties.items() if chance.random() < 0.9},
+                },
+            }
+        )
+    return sorted(found, key=stamp)
+
+
 def _event(chance: random.Random, number: int, orders: list[str]) -> tuple[str, dict]:
     roll = chance.random()
     if roll < 0.5 or not orders:

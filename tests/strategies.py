@@ -38,12 +38,12 @@ _NAME = st.sampled_from(["viewed", "viewed", "carted", "carted", "café"])
 PROPERTIES = ("price", "sku")
 #: Few values of every kind: whole and not, equal in different forms, huge and tiny, and texts that look like them.
 VALUES = ("a", "b", "1", "", 0, 1, 2, 1.0, 2.5, 0.1, -3, 10**37, Decimal("1E-20"), True, False, None)
-_VALUE = st.sampled_from(VALUES)
+_VALUE = st.sampled_from([1, True, 1.0, "1"]) | st.sampled_from(VALUES)
 ATTRIBUTES = {
     "customer_type": st.sampled_from(["individual", "business", None]),
     "email_subscribed": st.sampled_from([True, False, None]),
     "location": st.sampled_from([None, {}, {"country": "FR"}, {"country": "DE", "city": "Köln"}, {"state": "SP"}]),
-    "traits": st.one_of([st.dictionaries(st.sampled_from(["tier", "x"]), TRAIT, max_size=2)] * 4 + [st.none()]),
+    "traits": st.one_of([st.dictionaries(st.sampled_from(["tier", "x"]), TRAIT, max_size=2)] * 2 + [st.none()]),
 }
 
 
@@ -77,7 +77,7 @@ def _data() -> st.SearchStrategy[tuple[str, dict]]:
         "customer.logged_in": st.just({}),
         "customer.activity": activity,
     }
-    kinds = ["order.placed"] * 4 + ["customer.activity"] * 12 + list(shapes)
+    kinds = ["order.placed"] * 4 + ["customer.activity"] * 12 + ["customer.updated"] * 3 + list(shapes)
     return st.sampled_from(kinds).flatmap(lambda kind: shapes[kind].map(lambda data: (kind, data)))
 
 
@@ -160,7 +160,7 @@ def _figure() -> st.SearchStrategy[dict]:
     return often(
         (1, st.just({})),
         (2, counted.map(lambda test: {"count": test})),
-        (2, st.builds(lambda test, name: {"distinct": {**name, **test}}, counted, named)),
+        (3, st.builds(lambda test, name: {"distinct": {**name, **test}}, counted, named)),
         (5, st.builds(lambda figure, test, name: {figure: {**name, **test}}, figures, numbers, named)),
     )
 
@@ -198,11 +198,8 @@ def retold(draw: st.DrawFn, events: list[dict]) -> dict:
         if steps and draw(st.integers(0, 3)) == 0:
             steps.append({**draw(_happens()), "not": True})
         event = told[place]
-        steps.append(
-            {"order": {}} if event["type"] == "order.placed" else {"activity": {"name": event["data"]["name"]}}
-        )
-    if draw(st.integers(0, 3)) == 0:
-        steps.append({**draw(_happens()), "not": True})
+        step = {"order": {}} if event["type"] == "order.placed" else {"activity": {"name": event["data"]["name"]}}
+        steps.append({**step, "not": True} if steps and draw(st.integers(0, 3)) == 0 else step)
     took = micros(told[places[-1]]["time"]) - micros(told[places[0]]["time"])
     minutes = took // instants.MINUTE + draw(st.sampled_from([0, 0, 1, -1]))
     return {"sequence": {"steps": steps, "within": {"minutes": max(minutes, 1)}}}
@@ -281,10 +278,14 @@ def criteria(others: Sequence[str], events: list[dict]) -> st.SearchStrategy[dic
 
 
 @st.composite
-def situations(draw: st.DrawFn, definitions_max: int = 4) -> tuple[list[dict], dict[str, dict]]:
+def situations(draw: st.DrawFn, definitions_max: int = 8) -> tuple[list[dict], dict[str, dict]]:
     """A history, and criteria by key that ask for one another without a cycle, and for a segment that is not there."""
     events = draw(histories())
     found: dict[str, dict] = {}
-    for place in draw(st.permutations(range(draw(st.integers(1, definitions_max))))):
-        found[f"s{place}"] = draw(criteria([*found, "gone"], events))
+    for place in draw(
+        st.permutations(
+            range(draw(st.integers(definitions_max // 2, definitions_max) | st.integers(1, definitions_max)))
+        )
+    ):
+        found[f"s{place}"] = draw(criteria([*found, *found, *found, "gone"], events))
     return events, {key: found[key] for key in sorted(found)}

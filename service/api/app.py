@@ -11,7 +11,7 @@ from service.api import backfills, docs, explain, health, members, pins, preview
 from service.api.auth import check_routes
 from service.api.errors import add_error_handlers
 from service.api.guard import Guard
-from service.api.preview import Questions
+from service.api.questions import Questions
 from service.api.services import BrokerCheck, Services
 from service.app.tokens import TokenRules
 from service.bootstrap import open_batches

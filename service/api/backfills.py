@@ -20,7 +20,7 @@ router: Final = APIRouter(prefix=BASE, tags=["segments"])
 @router.post(
     "/{segment}/backfill/cancel",
     response_model=Answer[SegmentData],
-    responses={409: {}, 412: {}},
+    responses={400: {}, 409: {}, 412: {}},
     summary="Cancel a running backfill",
 )
 async def cancel(

@@ -60,7 +60,7 @@ Every answer is `{"success": true, "data": ..., "message": ...}`; every error is
 _COMMON: Final = ("unauthenticated", "forbidden", "invalid", "internal", "unavailable")
 _WITH_BODY: Final = ("invalid_json", "too_large")
 #: What a route declares by itself.
-_DECLARED: Final = ("conflict", "precondition_failed")
+_DECLARED: Final = ("invalid_header", "conflict", "precondition_failed", "too_many")
 
 
 @router.get("/openapi.json")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import datetime
 from typing import Annotated, Any, Final
 
@@ -13,22 +11,19 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.adapters.postgres.backtest import backtest_store
-from service.adapters.postgres.preview import preview_store
+from service.adapters.postgres.known_segments import SegmentsUnusable
 from service.adapters.postgres.segments import PostgresSegments
 from service.api.bodies import answer, body_docs, read_body
 from service.api.errors import ApiError, Fault, refused
+from service.api.questions import previews_of, questions_of
 from service.api.schemas import Answer, Criteria, CustomerData, Money
 from service.api.segments import BASE, Reader
 from service.api.services import services_of
-from service.app.backtest import STEP_DEFAULT, STEPS_MAX, SpanError, backtest, moments_of
-from service.app.preview import SAMPLE_DEFAULT, SAMPLE_MAX, TooSlow, preview, preview_data
+from service.app.backtest import STEP_DEFAULT, STEPS_MAX, SpanError, Step, backtest, moments_of
+from service.app.preview import SAMPLE_DEFAULT, SAMPLE_MAX, preview, preview_data
 from service.app.tokens import Permission
-from service.settings import Settings
+from service.core.criteria.parse import parse_criteria
 
-#: Each reads whole tables on a connection of its own.
-QUESTIONS_AT_ONCE_MAX: Final = 2
-#: How long a question waits for others to end before it is refused.
-QUESTION_WAIT_SECONDS_MAX: Final = 30
 #: External ids that one answer holds; the command line has no such limit.
 BACKTEST_IDS_MAX: Final = 1_000_000
 
@@ -65,10 +60,10 @@ class PreviewBody(BaseModel):
 
 
 class PreviewCustomer(CustomerData):
-    """A customer for whom the criteria hold."""
+    """A customer for whom the criteria hold; a preview makes nobody a member, so what tells of membership is null."""
 
-    membership_date: None = None  # type: ignore[assignment]  # a preview makes nobody a member
-    membership_source: None = None  # type: ignore[assignment]  # as above
+    membership_date: datetime | None  # type: ignore[assignment]  # narrower for members
+    membership_source: str | None  # type: ignore[assignment]  # as above
 
 
 class RevenueData(BaseModel):
@@ -118,60 +113,20 @@ class BacktestData(BaseModel):
     steps: list[StepData]
 
 
-@dataclass(frozen=True)
-class Questions:
-    """How many questions this process answers at once, and how long PostgreSQL may take for one."""
-
-    preview_seconds_max: float
-    backtest_seconds_max: float
-    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(QUESTIONS_AT_ONCE_MAX))
-
-    @classmethod
-    def of(cls, settings: Settings) -> Questions:
-        """As the settings say."""
-        return cls(settings.preview_seconds_max, settings.backtest_seconds_max)
-
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Takes a turn for the length of the block; an answer that took too long says so.
-
-        Raises:
-            ApiError: others did not end in time, or PostgreSQL was stopped.
-        """
-        try:
-            await asyncio.wait_for(self.turns.acquire(), QUESTION_WAIT_SECONDS_MAX)
-        except TimeoutError:
-            message = "Too many previews, dry runs and backtests are under way; try again in a minute"
-            raise ApiError("too_many", message, headers={"retry-after": "60"}) from None
-        try:
-            yield
-        except TooSlow as error:
-            raise ApiError("unavailable", str(error)) from None
-        finally:
-            self.turns.release()
-
-
-def questions_of(request: Request) -> Questions:
-    """The limits of the application that this request came to."""
-    questions = request.app.state.questions
-    assert isinstance(questions, Questions)  # noqa: S101 - build_app put it there
-    return questions
-
-
 @router.post(
     "/preview",
     response_model=Answer[PreviewData],
+    responses={429: {}},
     summary="Whom criteria hold for",
     openapi_extra=body_docs(PreviewBody, _PREVIEW_EXAMPLES),
 )
 async def preview_criteria(request: Request, identity: Reader) -> Response:
     """Answers how many customers the criteria hold for now, some of them, and what all of them have bought."""
     body = await read_body(request, PreviewBody)
-    services, questions = services_of(request), questions_of(request)
-    limit = questions.preview_seconds_max
-    async with questions.turn(), preview_store(services.database, limit, "SEGMENTS_PREVIEW_SECONDS_MAX") as store:
-        segments = PostgresSegments(store.connection)
-        found = await preview(store, segments, services.clock(), body.criteria, body.sample)
+    parse_criteria(body.criteria)  # what is wrong is refused before it waits for its turn
+    clock = services_of(request).clock
+    async with previews_of(request) as store:
+        found = await preview(store, PostgresSegments(store.connection), clock(), body.criteria, body.sample)
     data = preview_data(found, can_read_pii=identity.can(Permission.READ_PII))
     return answer(data, f"{found.count} customers")
 
@@ -179,6 +134,7 @@ async def preview_criteria(request: Request, identity: Reader) -> Response:
 @router.post(
     "/backtest",
     response_model=Answer[BacktestData],
+    responses={409: {}, 429: {}},
     summary="Whom criteria would have had",
     openapi_extra=body_docs(BacktestBody, _BACKTEST_EXAMPLES),
 )
@@ -190,16 +146,30 @@ async def backtest_criteria(request: Request, _: Reader) -> Response:
         moments = moments_of(body.first, body.last, body.step, services.clock())
     except SpanError as error:
         raise refused([Fault(error.field, str(error), "value_error")]) from None
-    steps: list[dict[str, Any]] = []
-    ids = 0
+    parse_criteria(body.criteria)  # as above
     limit = questions.backtest_seconds_max
     async with questions.turn(), backtest_store(services.database, limit, "SEGMENTS_BACKTEST_SECONDS_MAX") as store:
         segments = PostgresSegments(store.connection)
         asked = backtest(store, segments, body.criteria, moments, has_members=body.members)
-        async with aclosing(asked) as found:
-            async for step in found:
-                ids += len(step.members or ())
-                if ids > BACKTEST_IDS_MAX:
-                    raise refused([_TOO_MANY_IDS])
-                steps.append(step.to_json())
+        try:
+            steps = await _collected(asked)
+        except SegmentsUnusable as error:
+            raise ApiError("conflict", str(error)) from None
     return answer({"steps": steps}, f"{len(steps)} steps")
+
+
+async def _collected(asked: AsyncGenerator[Step]) -> list[dict[str, Any]]:
+    """All steps, within the limit of ids.
+
+    Raises:
+        ApiError: they have more members.
+    """
+    steps = []
+    ids = 0
+    async with aclosing(asked) as found:
+        async for step in found:
+            ids += len(step.members or ())
+            if ids > BACKTEST_IDS_MAX:
+                raise refused([_TOO_MANY_IDS])
+            steps.append(step.to_json())
+    return steps

@@ -16,6 +16,7 @@ from service.api.bodies import answer, body_docs, read_body
 from service.api.by_hand import change_by_hand, named_customers
 from service.api.errors import ApiError, Fault, refused
 from service.api.etags import Expected, etag_headers
+from service.api.questions import DryRunData, answer_dry_run
 from service.api.schemas import (
     Answer,
     NewSegmentBody,
@@ -195,13 +196,18 @@ async def read(
 
 @router.put(
     "/{segment}",
-    response_model=Answer[SegmentData],
-    responses={412: {}},
+    response_model=Answer[SegmentData] | Answer[DryRunData],
+    responses={412: {}, 429: {}},
     summary="Change a segment",
     openapi_extra=body_docs(SegmentChangeBody, _CHANGE_EXAMPLES),
 )
 async def update(
-    request: Request, identity: Updater, segment: SegmentPath, expected: Expected, emit: Emit = "all"
+    request: Request,
+    identity: Updater,
+    segment: SegmentPath,
+    expected: Expected,
+    emit: Emit = "all",
+    dry_run: Annotated[bool, Query(description="Only answers who would join and leave")] = False,
 ) -> Response:
     """Changes what the body names and leaves the rest. New criteria and a new status take effect with a backfill.
 
@@ -211,6 +217,8 @@ async def update(
     body = await read_body(request, SegmentChangeBody)
     if not body.model_fields_set:
         raise ApiError("invalid", f"The body must name at least one of {', '.join(SegmentChangeBody.model_fields)}")
+    if dry_run:
+        return await answer_dry_run(request, segment_id, body.value(), expected)
     services = services_of(request)
     async with services.database.transaction() as connection:
         store = PostgresSegments(connection)
@@ -228,7 +236,7 @@ async def update(
 
 
 @router.delete(
-    "/{segment}", response_model=Answer[SegmentData], responses={409: {}, 412: {}}, summary="Delete a segment"
+    "/{segment}", response_model=Answer[SegmentData], responses={400: {}, 409: {}, 412: {}}, summary="Delete a segment"
 )
 async def delete(
     request: Request, identity: Deleter, segment: SegmentPath, expected: Expected, emit: Emit = "all"

@@ -22,15 +22,17 @@ class KeptSegment(NamedTuple):
     """An active segment whose membership the hot path keeps.
 
     Attributes:
-        introduced: the catalogue version that brought the definition; since: the instant of that change.
-        is_backfilling: customers may be left that the definition has not reached.
+        criteria: None for a static segment, whose members are its pins.
+        introduced: the catalogue version that brought the definition, or that of a segment it refers to, directly or
+            not; since: the instant of that change. The latest of each.
+        is_backfilling: customers may be left that one of these definitions has not reached.
         members: how many memberships are open.
     """
 
     segment_id: UUID
     name: str
     slot: int
-    criteria: Criteria
+    criteria: Criteria | None
     introduced: int
     since: int
     is_backfilling: bool
@@ -69,6 +71,10 @@ class Evidence(Protocol):
 
     async def profiles(self) -> int:
         """How many profiles there are."""
+        ...
+
+    async def over_limit(self) -> int:
+        """How many customers have more than a profile keeps; neither drift nor anything else is said of them."""
         ...
 
     def membership_drift(self, segments: Sequence[KeptSegment], now: int) -> AsyncIterator[MembershipDrift]:
@@ -132,6 +138,7 @@ class Report:
     segments: list[SegmentReport]
     profiles: ProfilesReport
     overdue: int
+    over_limit: int = 0
 
     @property
     def has_drift(self) -> bool:
@@ -141,7 +148,8 @@ class Report:
     def to_json(self) -> dict[str, Any]:
         """As `segments verify --json` prints it."""
         segments = [one.to_json() for one in self.segments]
-        return {"segments": segments, "profiles": self.profiles.to_json(), "overdue": self.overdue}
+        counts = {"overdue": self.overdue, "over_limit": self.over_limit}
+        return {"segments": segments, "profiles": self.profiles.to_json(), **counts}
 
 
 async def verify(evidence: Evidence, segment_ids: Collection[UUID] | None, now: int) -> Report:
@@ -153,13 +161,16 @@ async def verify(evidence: Evidence, segment_ids: Collection[UUID] | None, now: 
         now: the clock, in microseconds since the epoch.
 
     Raises:
-        VerifyError: a segment that is asked for is not kept, or its stored criteria cannot be read.
+        VerifyError: a segment that is asked for is not kept, or stored criteria cannot be read.
     """
     segments = await evidence.segments(segment_ids)
     missing = set(segment_ids or ()) - {segment.segment_id for segment in segments}
     if missing:
         listed = ", ".join(sorted(map(str, missing)))
-        msg = f"No active dynamic or behavioral segment has the id {listed}; segments status lists those there are."
+        msg = (
+            f"No active dynamic or behavioral segment and no static one has the id {listed};"
+            " segments status lists those there are."
+        )
         raise VerifyError(msg)
     reports = {segment.segment_id: SegmentReport(segment) for segment in segments}
     async for drift in evidence.membership_drift(segments, now):
@@ -170,4 +181,4 @@ async def verify(evidence: Evidence, segment_ids: Collection[UUID] | None, now: 
     profiles = ProfilesReport(await evidence.profiles())
     async for found in evidence.profile_drift():
         profiles.note(found)
-    return Report(list(reports.values()), profiles, await evidence.overdue(now))
+    return Report(list(reports.values()), profiles, await evidence.overdue(now), await evidence.over_limit())

@@ -88,14 +88,15 @@ class TestPast:
         """Stays that go on and stays that ended come out in one order of ids, once each, whatever the size of pages."""
         segment = (await api.create())["id"]
         people = [customer(uuid4(), f"C-{number}") for number in range(60)]
+        stays = [
+            stay(UUID(segment), one["customer_id"], ordinal, joined, left)
+            for number, one in enumerate(people)
+            for ordinal, joined, left in STAYS[number % 4]
+        ]
         async with api.database.transaction() as connection:
             await connection.execute(insert(tables.customers), people)
             await connection.execute(insert(tables.profiles), [profile(one["customer_id"]) for one in people])
-            await connection.execute(insert(tables.memberships), [
-                stay(UUID(segment), one["customer_id"], ordinal, joined, left)
-                for number, one in enumerate(people)
-                for ordinal, joined, left in STAYS[number % 4]
-            ])  # fmt: skip
+            await connection.execute(insert(tables.memberships), stays)
         expected = sorted(str(one["customer_id"]) for number, one in enumerate(people) if number % 4 != 3)
         for limit in (1, 7, 44, 45, 46, 1_000):
             found, cursor = [], ""

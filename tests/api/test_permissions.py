@@ -13,7 +13,9 @@ import jwt
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
+from sqlalchemy import select
 
+from service.adapters.postgres import tables
 from service.api.app import build_app
 from service.api.auth import PUBLIC_PATHS, RouteWithoutPermission, check_routes, permission_of
 from service.app.tokens import Permission
@@ -29,11 +31,14 @@ ROUTES = [
     ("DELETE", "/{id}", Permission.DELETE, None),
     ("GET", "/{id}/customers", Permission.READ, None),
     ("GET", "/{id}/export", Permission.READ, None),
+    ("GET", "/{id}/customers/{customer}/explain", Permission.READ, None),
     ("POST", "/{id}/customers", Permission.UPDATE, {"customer_ids": ["C-1"]}),
     ("DELETE", "/{id}/customers", Permission.UPDATE, {"customer_ids": ["C-1"]}),
     ("GET", "/{id}/pins", Permission.READ, None),
     ("DELETE", "/{id}/pins", Permission.UPDATE, None),
     ("POST", "/{id}/backfill/cancel", Permission.UPDATE, None),
+    ("POST", "/preview", Permission.READ, {"criteria": BIG}),
+    ("POST", "/backtest", Permission.READ, {"criteria": BIG, "from": "2023-01-01", "to": "2023-01-02"}),
 ]
 CLAIMS: dict[str, Any] = {
     "iss": "customer-segments",
@@ -65,7 +70,8 @@ class TestPermissions:
         """Each route opens to its own permission and to no other, nor to all the others together."""
         await add_many(api.database, str(uuid4()), 1)  # so that a backfill runs
         segment = await api.create()
-        address = BASE + path.format(id=segment["id"])
+        (somebody,) = (await api.rows(select(tables.customers.c.customer_id)))[0]
+        address = BASE + path.format(id=segment["id"], customer=somebody)
         others = [one for one in Permission if one is not needed]
         for held in [[], *([one] for one in others), others]:
             response = await api.client.request(method, address, json=body, headers=bearer(token(*held)))
@@ -80,7 +86,11 @@ class TestPermissions:
     async def test_matrix_is_complete(self, shared: Api) -> None:
         """The matrix above knows every route and method that is not public."""
         served = {
-            (method, route.path.removeprefix(BASE).rstrip("/").replace("{segment}", "{id}"), permission_of(route))
+            (
+                method,
+                route.path.removeprefix(BASE).rstrip("/").replace("{segment}", "{id}").replace(":path", ""),
+                permission_of(route),
+            )
             for route in iter_route_contexts(shared.app.routes)
             if route.path not in PUBLIC_PATHS
             for method in route.methods or ()

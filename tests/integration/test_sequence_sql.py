@@ -204,14 +204,14 @@ def literally(asked: Sequence[str], within: int, moments: Sequence[tuple[str, in
     return False
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 async def test_random_timelines(database: Database, seed: int) -> None:
     """On crowded timelines SQL says what the literal reading says; half of the sequences end with a not."""
     chance = random.Random(seed)
     names = ("a", "b", "c", "order")[: 2 + seed % 3]
     cases = []
     expected = []
-    for place in range(250):
+    for place in range(160):
         moments = [(chance.choice(names), -chance.randrange(25)) for _ in range(chance.randrange(4, 16))]
         asked = [chance.choice(names)]
         asked += [chance.choice(("", "", "-")) + chance.choice(names) for _ in range(chance.randrange(1, 6))]
@@ -225,4 +225,4 @@ async def test_random_timelines(database: Database, seed: int) -> None:
     told = await verdicts(database, cases)
 
     assert [place for place, verdict in enumerate(told) if verdict is not expected[place]] == []
-    assert 50 < sum(expected) < 200
+    assert 30 < sum(expected) < 130

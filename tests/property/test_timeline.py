@@ -60,7 +60,7 @@ class TestTimeOrderedInput:
         assert engine.members() == oracle.members_at(events, segments, NOW)
 
     @settings(max_examples=examples(100), deadline=None)
-    @given(situations(3), SIZES, st.integers(0, 2**32))
+    @given(situations(4), SIZES, st.integers(0, 2**32))
     def test_repeats_change_nothing(self, situation: tuple, sizes: list, seed: int) -> None:
         """Events that come again, anywhere later, neither change a membership nor cause a joined or left."""
         events, segments = situation
@@ -101,7 +101,7 @@ class TestAnyOrder:
             latest[customer, segment] = (ordinal, at, change)
 
     @settings(max_examples=examples(100), deadline=None)
-    @given(situations(3), st.integers(0, 40), SIZES)
+    @given(situations(4), st.integers(0, 40), SIZES)
     def test_timers_between_batches_lose_nothing(self, situation: tuple, hours: int, sizes: list) -> None:
         """Timers that fired between batches, ahead of late events, leave the membership right all the same."""
         events, segments = situation

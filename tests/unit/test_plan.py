@@ -3,44 +3,35 @@
 from __future__ import annotations
 
 import json
+import operator as op
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from fractions import Fraction
 from functools import reduce
-from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from service.core import instants
-from service.core.criteria.atoms import AS_OF, NEVER, Atom, Compiler, Every, Opposite, Some, Source, Tree
-from service.core.criteria.fields import Figure, Instant, Number, Purchase
+from service.core.criteria.fields import Number
 from service.core.criteria.model import (
-    ActivityPredicate,
-    AgePredicate,
     All,
     AnyOf,
     AttributePredicate,
     Criteria,
-    DatePredicate,
     MemberPredicate,
     Not,
     NumberPredicate,
-    PurchasePredicate,
-    SequencePredicate,
-    Step,
-    Stream,
     references,
 )
-from service.core.criteria.needs import Needs, needs_of
-from service.core.criteria.operators import attribute_holds
 from service.core.criteria.plan import compile_plan
-from service.core.instants import MISSING
+from service.core.criteria.scratch import Scratch
 from tests import oracle
 from tests.offline import Engine, catalogue_of
+from tests.unit.plan_cases import STRANGER, Case, Reading, cases
 
 NOW = instants.parse("2024-06-01T00:00:00Z")
 TRAITS = [1, True, 0, False, "1", 1.0, 2]
@@ -75,158 +66,6 @@ def test_true_and_one_are_different_values(operator: str) -> None:
     assert engine.members() == oracle.members_at(events, segments, NOW)
 
 
-# --- Criteria and rows over few small numbers, so that bounds are met often.
-
-SMALL = (-1, 0, 1, 2, 5)
-STRANGER = UUID(int=999)
-COUNTS = (0, 1, 2, 8, 63, 64, 65, 200, 1_100)  # around octets, words and blocks
-ATTRIBUTES = {"traits.a": (None, 1, True, 0, False, "1"), "country": (None, "US", "GB")}
-_hold = st.sampled_from
-_spans = _hold((1, 2, 5))
-_bounds = st.tuples(*[_hold((-1, 0, Decimal("0.5"), 1, 2))] * 2).map(lambda pair: sorted(map(Decimal, pair)))
-
-
-def _compared(make: Any) -> st.SearchStrategy[Criteria]:
-    """Predicates with an operator and one or two bounds; `make` takes (operator, low, high)."""
-    one = st.builds(make, _hold(("eq", "gt", "gte", "lt", "lte")), _bounds.map(lambda pair: pair[0]), st.none())
-    return st.one_of(one, _bounds.map(lambda pair: make("between", *pair)))
-
-
-def _numbers() -> st.SearchStrategy[Criteria]:
-    return st.tuples(_hold(Number), st.one_of(st.none(), _spans)).flatmap(
-        lambda drawn: _compared(lambda operator, low, high: NumberPredicate(drawn[0], operator, low, high, drawn[1]))
-    )
-
-
-def _activities() -> st.SearchStrategy[Criteria]:
-    return _hold(("seen", "done")).flatmap(
-        lambda name: _compared(
-            lambda operator, low, high: ActivityPredicate(Stream(name), Figure.SUM, "x", operator, low, high)
-        )
-    )
-
-
-def _purchases() -> st.SearchStrategy[Criteria]:
-    names = st.lists(_hold("pqr"), min_size=1, max_size=3, unique=True).map(tuple)
-    windows = st.one_of(st.none(), _spans)
-    return st.builds(PurchasePredicate, _hold(Purchase), _hold(("any", "all", "none")), names, windows)
-
-
-def _tests() -> st.SearchStrategy[Criteria]:
-    eq = _hold([(name, value) for name, values in ATTRIBUTES.items() for value in values if value is not None])
-    exists = st.tuples(_hold(list(ATTRIBUTES)), st.booleans())
-    return st.one_of(
-        eq.flatmap(lambda one: st.builds(AttributePredicate, st.just(one[0]), _hold(("eq", "ne")), st.just(one[1]))),
-        exists.map(lambda one: AttributePredicate(one[0], "exists", one[1])),
-    )
-
-
-_OPEN = st.one_of(st.none(), _hold(SMALL))
-_PREDICATES = st.one_of(
-    _numbers(),
-    _activities(),
-    _purchases(),
-    _tests(),
-    st.builds(DatePredicate, _hold(Instant), _OPEN, _OPEN),
-    st.builds(AgePredicate, _hold(Instant), st.booleans(), _spans),
-    _hold((1, 2)).map(lambda span: SequencePredicate((Step(None), Step(Stream("seen"))), span)),
-)
-
-
-def criteria_over(ids: Sequence[UUID]) -> st.SearchStrategy[Criteria]:
-    """Trees of every kind of predicate; groups may be empty, and a predicate may come many times."""
-    leaves = st.one_of(_PREDICATES, _PREDICATES, _hold(ids).map(MemberPredicate))
-    return st.recursive(
-        leaves,
-        lambda parts: st.one_of(
-            st.lists(parts, max_size=4).map(tuple).map(All),
-            st.lists(parts, max_size=4).map(tuple).map(AnyOf),
-            parts.map(Not),
-        ),
-        max_leaves=12,
-    )
-
-
-class Case(NamedTuple):
-    """Segments, some customers' columns, what settle turns around, and which customers the rows are of."""
-
-    segments: dict[int, Criteria]
-    slots: dict[UUID, int]
-    customers: list[tuple[list[int], dict[str, object]]]
-    turned: set[tuple[int, int]]  # place, customer
-    order: list[int]
-
-
-@st.composite
-def cases(draw: st.DrawFn) -> Case:
-    """Segments ask for members of those drawn before them, whose slots may be higher."""
-    free = draw(st.permutations([1, 2, 4, 7, 11, 16]))[: draw(st.integers(1, 6))]
-    segments: dict[int, Criteria] = {}
-    for slot in free:
-        segments[slot] = draw(criteria_over([UUID(int=slot) for slot in segments] + [STRANGER]))
-    random = Random(draw(st.integers(0, 2**32)))
-    needs = needs_of(segments.values())
-    customers = [_customer(random, needs) for _ in range(5)]
-    turned = {(place, row) for place in range(len(free)) for row in range(5) if random.random() < 0.2}
-    order = random.choices(range(5), k=draw(_hold(COUNTS)))
-    return Case(segments, {UUID(int=slot): slot for slot in free}, customers, turned, order)
-
-
-def _customer(random: Random, needs: Needs) -> tuple[list[int], dict[str, object]]:
-    def instant() -> int:
-        return random.choice((MISSING, MISSING, *SMALL))
-
-    row = [random.choice((2, 5, 6)), random.randint(0, 3), 50 * random.randint(-4, 4)]
-    row += [instant(), instant(), instant(), 0]
-    for _ in needs.windows:
-        row += (random.randint(0, 3), 50 * random.randint(-4, 4))
-    row += [instant() for _ in needs.purchases]
-    row += [random.choice((MISSING, *range(2 * len(one.bounds) + 1))) for one in needs.measures]
-    row += [random.randint(0, 1) for _ in needs.sequences]
-    return row, {name: random.choice(ATTRIBUTES[name]) for name in needs.attributes}
-
-
-class Reading:
-    """The trees read literally, customer by customer."""
-
-    def __init__(self, case: Case) -> None:
-        self._case = case
-        compiler = Compiler(needs_of(case.segments.values()))
-        self.order = sorted(case.segments)
-        self._trees = [compiler.tree(case.segments[slot]) for slot in self.order]
-
-    def member(self, place: int, customer: int) -> bool:
-        """Whether a segment holds, as settle leaves it."""
-        return self._holds(self._trees[place], customer) is not ((place, customer) in self._case.turned)
-
-    def _holds(self, tree: Tree, customer: int) -> bool:
-        columns, attributes = self._case.customers[customer]
-        if isinstance(tree, Every):
-            return all(self._holds(part, customer) for part in tree.parts)
-        if isinstance(tree, Some):
-            return any(self._holds(part, customer) for part in tree.parts)
-        if isinstance(tree, Opposite):
-            return not self._holds(tree.part, customer)
-        if isinstance(tree, Atom):
-            return tree.low <= _value(tree.source, columns) <= tree.high
-        if isinstance(tree, AttributePredicate):
-            return attribute_holds(tree.operator, attributes[tree.field], tree.value)
-        slot = self._case.slots.get(tree.segment_id)
-        return slot is not None and self.member(self.order.index(slot), customer)
-
-
-def _value(source: Source, columns: list[int]) -> int:
-    value = columns[source.column]
-    if source.kind == "value":
-        return value
-    if source.kind == "age":
-        return NEVER if value == MISSING else columns[AS_OF] - value
-    orders = columns[source.orders]
-    if not orders:
-        return MISSING
-    return value * 100 // orders if source.kind == "floor" else -(-value * 100 // orders)
-
-
 def level(slot: int, segments: Mapping[int, Criteria]) -> int:
     """How long the longest chain of references from here is."""
     return max((1 + level(one.int, segments) for one in references(segments[slot]) if one != STRANGER), default=0)
@@ -238,7 +77,13 @@ def reached(slot: int, segments: Mapping[int, Criteria]) -> set[int]:
     return reduce(set.union, (reached(one, segments) for one in named), named)
 
 
-@settings(max_examples=400, deadline=None)
+def dependants(order: Sequence[int], segments: Mapping[int, Criteria]) -> dict[int, tuple[int, ...]]:
+    """By place, the places of all whose references lead there."""
+    lead = {slot: [place for place, asking in enumerate(order) if slot in reached(asking, segments)] for slot in order}
+    return {place: tuple(lead[slot]) for place, slot in enumerate(order) if lead[slot]}
+
+
+@settings(max_examples=200, deadline=None)
 @given(case=cases())
 def test_plan_agrees_with_the_trees_read_literally(case: Case) -> None:
     """For any segments and rows, also where settle turns memberships around that others ask for."""
@@ -255,6 +100,7 @@ def test_plan_agrees_with_the_trees_read_literally(case: Case) -> None:
     for columns, attributes in (case.customers[customer] for customer in case.order):
         key = plan.attribute_key(tuple(attributes[name] for name in plan.needs.attributes))
         rows.append([*columns[:6], key, *columns[7:]])
+    plan.evaluate(rows[:1])
     found = plan.evaluate(rows, settle)
     again = plan.evaluate(np.array(rows, dtype=np.int64).reshape(len(rows), len(case.customers[0][0])), settle)
 
@@ -268,10 +114,7 @@ def test_plan_agrees_with_the_trees_read_literally(case: Case) -> None:
     assert (again == expected).all()
     assert settled == [*by_level, *by_level]
     assert plan.slots.tolist() == reading.order
-    assert plan.dependants == {
-        place: tuple(other for other, asking in enumerate(reading.order) if slot in reached(asking, case.segments))
-        for place, slot in enumerate(reading.order)
-    }
+    assert plan.dependants == dependants(reading.order, case.segments)
 
 
 def member_of(slot: int) -> MemberPredicate:
@@ -305,7 +148,7 @@ class TestLevels:
 
         assert plan.evaluate([ROW] * 3).tolist() == [[True, False, True, True, False]] * 3
         assert plan.evaluate([ROW] * 3, settle).tolist() == [[False, True, False, True, True]] * 3
-        assert plan.dependants == {0: (), 1: (4,), 2: (0, 1, 4), 3: (), 4: ()}
+        assert plan.dependants == {1: (4,), 2: (0, 1, 4)}
 
     def test_nobody_is_a_member_of_what_is_not_compiled(self) -> None:
         """An id without slot, and a slot without criteria, have no members; they make no level."""
@@ -364,6 +207,24 @@ class TestGroups:
         assert first.all()
 
 
+COMPARED = {"eq": op.eq, "gt": op.gt, "gte": op.ge, "lt": op.lt, "lte": op.le}
+
+
+@pytest.mark.parametrize("operator", COMPARED)
+def test_averages_are_exact(operator: str) -> None:
+    """Bounds a ten-thousandth around averages that no decimal number equals; nothing holds without orders."""
+    bounds = [Decimal(one).scaleb(-4) for one in (-3333, -3334, -1, 0, 1666, 1667, 2500, 3333, 3334)]
+    figures = [(orders, spent) for orders in range(4) for spent in (-100, -99, 0, 50, 75, 100)]
+    average = [NumberPredicate(Number.AVERAGE_ORDER_VALUE, operator, bound) for bound in bounds]
+    found = compile_plan(dict(enumerate(average))).evaluate([[0, *figure, 0, 0, 0, 0] for figure in figures])
+
+    holds = COMPARED[operator]
+    assert found.tolist() == [
+        [orders > 0 and holds(Fraction(spent, 100 * orders), Fraction(bound)) for bound in bounds]
+        for orders, spent in figures
+    ]
+
+
 def test_attribute_keys_start_anew_after_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """The memory of attribute values is bounded; numbers of the new batch hold."""
     monkeypatch.setattr("service.core.criteria.plan.ATTRIBUTE_KEYS_MAX", 3)
@@ -374,3 +235,14 @@ def test_attribute_keys_start_anew_after_too_many(monkeypatch: pytest.MonkeyPatc
         assert plan.evaluate([[*ROW[:6], key] for key in keys])[:, 0].tolist() == [False, False, True, False]
 
     assert max(keys) < 8
+    assert len(plan._answers) < 8
+
+
+def test_only_small_arrays_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One large batch does not hold its memory for good; small arrays are the same memory each time."""
+    monkeypatch.setattr("service.core.criteria.scratch.KEPT_BYTES_MAX", 80)
+    scratch = Scratch()
+    small, large = (scratch.array(name, (size,), np.int64) for name, size in (("a", 10), ("b", 11)))
+
+    assert np.shares_memory(small, scratch.array("a", (2, 3), np.int64))
+    assert not np.shares_memory(large, scratch.array("b", (11,), np.int64))

@@ -288,6 +288,7 @@ class TestNumbers:
             ("total_spent", "lt", 100, False),
             ("total_spent", "lt", "100.000001", True),
             ("total_spent", "lte", 100, True),
+            ("total_spent", "eq", "100.0000000000000001", False),
             ("average_order_value", "eq", "33.33", False),
             ("average_order_value", "gt", "33.3333", True),
             ("average_order_value", "lt", "33.3334", True),
@@ -367,11 +368,12 @@ class TestNumbers:
             assert shown({"total_spent": {"operator": "eq", "value": 0}}, *some) == spent
 
     def test_date_of_an_order(self) -> None:
-        """An order's date is its earliest order.placed, which nothing moves."""
+        """An order's date is its earliest order.placed, which no update moves."""
         events = [
             placed("a", 5 * DAY, 5),
             placed("a", 2 * DAY, 6),
-            event("order.updated", 9 * DAY, order_id="a", total=1),
+            event("order.updated", 9 * DAY, "u", order_id="a", total=1),
+            event("order.updated", DAY, "v", order_id="a", total=1),
         ]
 
         assert shown({"last_order_date": WITHIN}, *events) == "2024-03-03T00:00:00Z"
@@ -590,6 +592,14 @@ class TestActivities:
         assert not holds(figure("avg", "eq", "0.33333333333333333333333333333333333333"), *thirds)
         assert holds(figure("avg", "gt", "0.33333333333333333333333333333333333333"), *thirds)
         assert shown(figure("avg", "gt", 0), *thirds) == Decimal("0." + 38 * "3")
+
+    def test_types_apart(self) -> None:
+        """1, 1.0 and 1e0 are one value; true and "1" are others."""
+        views = [did("view", place, price=price) for place, price in enumerate((1, 1.0, True, "1", 2, True))]
+
+        assert shown(figure("distinct", "eq", 0), *views) == 4
+        assert shown(figure("sum", "eq", 0), *views) == 4
+        assert shown(figure("max", "eq", 0), *views) == 2
 
     def test_each_event_once(self) -> None:
         """An activity that comes twice is one."""

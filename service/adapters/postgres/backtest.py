@@ -44,7 +44,9 @@ async def backtest_store(
     with stopped_after(seconds_max or 0, setting):
         async with database.snapshot() as connection:
             await prepare(connection)
-            yield PostgresBacktests(connection, seconds_max, setting)
+            store = PostgresBacktests(connection, seconds_max, setting)
+            await store.limit_statements()
+            yield store
 
 
 class PostgresBacktests:
@@ -70,7 +72,7 @@ class PostgresBacktests:
 
     async def _run(self, asked: Statement, moments: Sequence[int], *, has_members: bool) -> list[Step]:
         """Steps of one statement; the first counts against nobody."""
-        await self._limit_statement()
+        await self.limit_statements()
         found: dict[int, Any] = {
             row[0]: row for row in await self.connection.execute(text(asked.sql), asked.parameters)
         }
@@ -82,7 +84,12 @@ class PostgresBacktests:
             left = leaving
         return steps
 
-    async def _limit_statement(self) -> None:
+    async def limit_statements(self) -> None:
+        """Gives the statements that follow, each of them, what is left of the time.
+
+        Raises:
+            TooSlow: nothing is left.
+        """
         if self._deadline is None or self._seconds_max is None:
             return
         rest_ms = round((self._deadline - time.monotonic()) * 1_000)

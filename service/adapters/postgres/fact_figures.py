@@ -6,6 +6,7 @@ from service.adapters.postgres.figure_tables import (
     EXISTS,
     FACTS_BY,
     LATEST,
+    NOT_GUEST,
     SEEN,
     FigureTables,
     Parameters,
@@ -18,7 +19,7 @@ from service.adapters.postgres.member_figures import MemberFigures, Memberships
 from service.adapters.postgres.sequence_figures import SequenceFigures
 from service.core.criteria.fields import LOCATION_PARTS, TRAIT_PREFIX
 
-__all__ = ["EXISTS", "LATEST", "SEEN", "Figures", "instant_sql", "microseconds_sql", "seen_table"]
+__all__ = ["EXISTS", "LATEST", "NOT_GUEST", "SEEN", "Figures", "instant_sql", "microseconds_sql", "seen_table"]
 
 
 class LifeFigures(FigureTables):
@@ -94,8 +95,7 @@ class Figures(SequenceFigures, LifeFigures, MemberFigures):
 
     def source(self) -> str:
         """What follows FROM: `subjects` with all figures beside each row."""
-        joined = [*(table for table, columns in self._columns.items() if columns), *self._sequences.values()]
-        joins = "".join(f" LEFT JOIN {table} USING (customer_id, as_of)" for table in joined)
+        joins = "".join(f" LEFT JOIN {table} USING (customer_id, as_of)" for table in self._columns)
         return f"subjects{joins}{self._member_joins_sql()}"
 
     def tables(self) -> list[str]:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Any, Final
 
 #: The UUID of zeros: orders without a customer stand under it, and it is no customer.
-_GUEST: Final = "customer_id <> '00000000-0000-0000-0000-000000000000'"
+NOT_GUEST: Final = "customer_id <> '00000000-0000-0000-0000-000000000000'"
 
 
 def seen_table(limit: str = "true") -> str:
@@ -23,7 +23,7 @@ def seen_table(limit: str = "true") -> str:
         UNION ALL SELECT customer_id, time, false FROM activities
         UNION ALL SELECT customer_id, time, kind = 'deleted' FROM customer_facts
     ) AS facts
-    WHERE {_GUEST} AND {limit}
+    WHERE {NOT_GUEST} AND {limit}
     GROUP BY customer_id
 )"""  # noqa: S608 - built from constants and parameters
 

@@ -51,7 +51,7 @@ async def preview_store(database: Database, seconds_max: float, setting: str) ->
     with stopped_after(seconds_max, setting):
         async with database.snapshot() as connection:
             await prepare(connection)
-            await connection.execute(text(f"SET LOCAL statement_timeout = {round(seconds_max * 1_000)}"))
+            await connection.execute(text(f"SET LOCAL statement_timeout = {max(1, round(seconds_max * 1_000))}"))
             yield PostgresPreviews(connection)
 
 
@@ -109,15 +109,16 @@ class PostgresPreviews:
 def preview_statement(criteria: Criteria, now: int, sample: int) -> Statement:
     """One row: how many customers, their orders, their spending in minor units, the first ids."""
     figures = FoldFigures(now)
-    # The ids are told by a second look at those who match, which is cheaper than to sort what all of them are.
+    test = criteria_sql(criteria, figures)
+    # Materialized, since the first ids take a second look at those who match.
     matching = f"""matching AS MATERIALIZED (
     SELECT customer_id, subjects.total_orders, subjects.total_spent
-    FROM {{source}}
-    WHERE {criteria_sql(criteria, figures)}
+    FROM {figures.source()}
+    WHERE {test}
 )"""  # noqa: S608 - built from constants and parameters
     query = f"""SELECT count(*), sum(total_orders), sum(total_spent), {_first("matching", "true", figures, sample)}
 FROM matching"""  # noqa: S608 - as above
-    tables = [*figures.tables(), matching.format(source=figures.source())]
+    tables = [*figures.tables(), matching]
     return statement("preview", "Whom criteria hold for by now.", tables, query, figures.parameters)
 
 

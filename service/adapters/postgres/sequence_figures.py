@@ -33,26 +33,29 @@ class SequenceFigures(OrderFigures, ActivityFigures):
 
     def __init__(self, parameters: Parameters | None = None) -> None:
         super().__init__(parameters)
-        self._sequences: dict[SequencePredicate, str] = {}
+        self._sequences: dict[SequencePredicate, int] = {}
+        self._found: list[str] = []
         self._happened = StreamRows(self._parameters)
-        self._chains: list[str] = []
 
     def sequence(self, predicate: SequencePredicate) -> str:
         """Whether it has ever happened."""
-        name = self._sequences.get(predicate)
-        if name is None:
-            name = self._sequences[predicate] = f"sequence_{len(self._sequences)}"
-            self._chains += self._chain_tables(name, predicate)
-        return f"coalesce({name}.has_happened, false)"
+        number = self._sequences.get(predicate)
+        if number is None:
+            number = self._sequences[predicate] = len(self._sequences)
+            chains = self._chains(predicate)
+            self._found.append(f"SELECT customer_id, as_of, {number} AS number FROM (\n{chains}\n) AS found")  # noqa: S608
+        return f"coalesce({self._column('lasting', f'bool_or(number = {number})')}, false)"
 
     def _sequence_tables(self) -> list[str]:
+        """One table of who has had which sequence; a table and a join for each would cost the planner its square."""
         if not self._sequences:
             return []
-        if not self._happened.any_flag:
-            return self._chains
-        rows = self._happened
-        happened = f"happened AS (\n    SELECT *, time AS at FROM {rows.sql()}\n    WHERE {rows.any_flag}\n)"  # noqa: S608
-        return [happened, *self._chains]
+        rows, tables = self._happened, []
+        if rows.any_flag:
+            happened = f"SELECT *, time AS at FROM {rows.sql()}\n    WHERE {rows.any_flag}"  # noqa: S608 - from constants
+            tables.append(f"happened AS (\n    {happened}\n)")
+        found = "\nUNION ALL ".join(self._found)
+        return [*tables, *self._aggregated("lasting", f"FROM (\n{found}\n    ) AS found")]
 
     def _instants(self, step: Step) -> str:
         """When the step happened, as rows (customer_id, as_of, at)."""
@@ -60,49 +63,50 @@ class SequenceFigures(OrderFigures, ActivityFigures):
             return self.ordered()
         return f"SELECT customer_id, as_of, at FROM happened WHERE {self._happened.flag(step.stream)}"  # noqa: S608
 
-    def _chain_tables(self, name: str, predicate: SequencePredicate) -> list[str]:
-        """Ends of chains up to each step as tables (customer_id, as_of, at, reached); `reached` is the latest start."""
+    def _chains(self, predicate: SequencePredicate) -> str:
+        """Rows (customer_id, as_of) of those with a good chain.
+
+        The tables within are (customer_id, as_of, at, reached): the ends of chains up to each step, and the latest
+        start that reaches each end.
+        """
         wanted, barred = _split(predicate.steps)
         within = self.span(predicate.within)
-        ends_with_not = bool(barred[-1])
-        ended = f" WHERE at + {within} <= as_of" if ends_with_not else ""
-        first = f"SELECT *, at AS reached FROM ({self._instants(wanted[0])}) AS first{ended}"  # noqa: S608
-        tables = [f"{name}_0 AS ({first})"]
+        ended = f" WHERE at + {within} <= as_of" if barred[-1] else ""
+        tables = [f"ends_0 AS (SELECT *, at AS reached FROM ({self._instants(wanted[0])}) AS first{ended})"]  # noqa: S608
         for place, step in enumerate(wanted[1:]):
-            ends = self._carried(f"{name}_{place}", barred[place], self._instants(step), is_forward=True)
-            timely = f"SELECT * FROM ({ends}) AS ends WHERE at <= reached + {within}"  # noqa: S608 - as above
-            tables.append(f"{name}_{place + 1} AS ({timely})")
-        if ends_with_not:
-            tables += self._deadline_tables(name, barred, predicate.within)
-            found = self._own_deadlines(name, predicate.within)
+            ends = self._carried(f"ends_{place}", barred[place], self._instants(step), is_forward=True)
+            tables.append(f"ends_{place + 1} AS (SELECT * FROM ({ends}) AS ends WHERE at <= reached + {within})")  # noqa: S608
+        if barred[-1]:
+            tables += self._deadlines(barred, predicate.within)
+            found = self._own_deadlines(predicate.within)
         else:
-            found = f"SELECT DISTINCT customer_id, as_of FROM {name}_{len(wanted) - 1}"  # noqa: S608 - as above
-        return [*tables, f"{name} AS (SELECT *, true AS has_happened FROM ({found}) AS found)"]  # noqa: S608 - as above
+            found = f"SELECT DISTINCT customer_id, as_of FROM ends_{len(wanted) - 1}"  # noqa: S608 - as above
+        listed = ",\n".join(tables)
+        return f"WITH {listed}\n{found}"
 
-    def _deadline_tables(self, name: str, barred: Sequence[Sequence[Step]], within: int) -> list[str]:
-        """Deadlines with the latest start that reaches each; starts with the latest deadline that each reaches."""
+    def _deadlines(self, barred: Sequence[Sequence[Step]], within: int) -> list[str]:
+        """Deadlines, and back from there the ends of chains, `reached` then being the latest deadline of each."""
         last = len(barred) - 1
-        deadlines = f"SELECT customer_id, as_of, at + {self.span(within + _MICROSECOND)} AS at FROM {name}_0"  # noqa: S608
-        asked = self._carried(f"{name}_{last}", barred[last], deadlines, is_forward=True)
-        tables = [f"{name}_deadlines AS ({asked})"]
-        known = f"{name}_back_{last + 1}"
-        tables.append(f"{known} AS (SELECT customer_id, as_of, at, at AS reached FROM {name}_deadlines)")  # noqa: S608
+        deadlines = f"SELECT customer_id, as_of, at + {self.span(within + _MICROSECOND)} AS at FROM ends_0"  # noqa: S608
+        tables = [
+            f"deadlines AS ({self._carried(f'ends_{last}', barred[last], deadlines, is_forward=True)})",
+            f"from_{last + 1} AS (SELECT customer_id, as_of, at, at AS reached FROM deadlines)",  # noqa: S608 - as above
+        ]
         for place in range(last, -1, -1):
-            starts = f"SELECT customer_id, as_of, at FROM {name}_{place}"  # noqa: S608 - built from constants
-            carried = self._carried(known, barred[place], starts, is_forward=False)
-            known = f"{name}_back_{place}"
-            tables.append(f"{known} AS ({carried})")
+            asking = f"SELECT customer_id, as_of, at FROM ends_{place}"  # noqa: S608 - built from constants
+            carried = self._carried(f"from_{place + 1}", barred[place], asking, is_forward=False)
+            tables.append(f"from_{place} AS ({carried})")
         return tables
 
-    def _own_deadlines(self, name: str, within: int) -> str:
+    def _own_deadlines(self, within: int) -> str:
         """Who has a start that reaches its own deadline."""
         return f"""SELECT DISTINCT customer_id, as_of
-        FROM (
-            SELECT customer_id, as_of, at AS started_at, reached AS latest_deadline,
-                at + {self.span(within + _MICROSECOND)} AS at
-            FROM {name}_back_0
-        ) AS starts JOIN {name}_deadlines AS deadlines USING (customer_id, as_of, at)
-        WHERE started_at <= deadlines.reached AND at <= latest_deadline"""  # noqa: S608 - built from constants
+FROM (
+    SELECT customer_id, as_of, at AS started_at, reached AS latest_deadline,
+        at + {self.span(within + _MICROSECOND)} AS at
+    FROM from_0
+) AS starts JOIN deadlines USING (customer_id, as_of, at)
+WHERE started_at <= deadlines.reached AND at <= latest_deadline"""  # noqa: S608 - built from constants
 
     def _carried(self, known: str, barred: Sequence[Step], asking: str, *, is_forward: bool) -> str:
         """Rows (customer_id, as_of, at, reached): for who asks the latest that is `reached` by what is known.

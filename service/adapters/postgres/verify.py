@@ -5,16 +5,24 @@ Nothing here shares code with the hot path: criteria go through criteria_sql, fi
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.adapters.postgres.criteria_sql import Statement, criteria_sql, statement
+from service.adapters.postgres.criteria_sql import Statement, prepare
 from service.adapters.postgres.database import Database
-from service.adapters.postgres.fact_figures import EXISTS, SEEN, Figures, instant_sql
+from service.adapters.postgres.known_segments import (
+    Segments,
+    SegmentsUnusable,
+    by_dependence,
+    load_segments,
+    with_references,
+)
+from service.adapters.postgres.verify_members import COUNTED, SOUND, STORED, TRUE, membership_statement
+from service.adapters.postgres.verify_orders import ORDERS, order_faults
 from service.adapters.postgres.verify_profiles import (
     PROFILES_ALONE,
     STATES,
@@ -22,56 +30,42 @@ from service.adapters.postgres.verify_profiles import (
     profile_statement,
     state_faults,
 )
-from service.app import exact_json
 from service.app.verify import KeptSegment, MembershipDrift, ProfileDrift, Report, VerifyError
 from service.app.verify import verify as verify_evidence
 from service.core.criteria.model import predicates
-from service.core.criteria.parse import CriteriaError, parse_criteria
-from service.core.instants import from_datetime, to_datetime
+from service.core.instants import from_datetime
 
 #: So many segments, and predicates of segments, go into one statement; beyond them another scan is cheaper.
 SEGMENTS_MAX: Final = 100
 PREDICATES_MAX: Final = 400
 
-#: Verify reads whole tables, on a connection that may be set for look-ups. A nested loop, chosen by a guess of one row
-#: where there are a million, would not end.
-PREPARE: Final = (
-    "SET LOCAL enable_seqscan = on",
-    "SET LOCAL enable_hashjoin = on",
-    "SET LOCAL enable_mergejoin = on",
-    "SET LOCAL enable_nestloop = off",
-    "SET LOCAL plan_cache_mode = force_custom_plan",
-    "SET LOCAL work_mem = '64MB'",
-)
-
 #: Segments whose membership the hot path keeps, with their open memberships counted.
 SEGMENTS: Final = """
-SELECT id, segment_name, slot, CAST(criteria AS text), introduced, since, backfill_state = 'running',
+SELECT id, segment_name, slot,
     (SELECT count(*) FROM customer_segment_memberships m WHERE m.segment_id = s.id AND m.left_at IS NULL)
 FROM customer_segments s
-WHERE is_kept AND status = 'active' AND NOT is_deleted AND segment_type IN ('dynamic', 'behavioral')
+WHERE is_kept AND status = 'active' AND NOT is_deleted
     AND (CAST(:segment_ids AS uuid[]) IS NULL OR id = ANY(CAST(:segment_ids AS uuid[])))
 ORDER BY slot
 """
 #: Customers whose timer has not fired yet.
 OVERDUE: Final = "SELECT count(*) FROM profiles WHERE next_due_at <= :now"
 PROFILES: Final = "SELECT count(*) FROM profiles"
-
-#: What a stored membership is made of; a sound one is NONE or ALL.
-_TRUE, _STORED, _COUNTED = 1, 2, 4
-_SOUND: Final = "ARRAY[0, 7]"
+OVER_LIMIT: Final = "SELECT count(*) FROM profiles WHERE is_over_limit"
 
 
 async def verify(database: Database, segment_ids: Collection[UUID] | None, now: int) -> Report:
     """As app.verify, in one snapshot of this database.
 
     Raises:
-        VerifyError: a segment that is asked for is not kept, or its stored criteria cannot be read.
+        VerifyError: a segment that is asked for is not kept, or stored criteria cannot be read.
     """
     async with database.snapshot() as connection:
-        for setting in PREPARE:
-            await connection.execute(text(setting))
-        return await verify_evidence(PostgresEvidence(connection), segment_ids, now)
+        await prepare(connection)
+        try:
+            return await verify_evidence(PostgresEvidence(connection), segment_ids, now)
+        except SegmentsUnusable as error:
+            raise VerifyError(str(error)) from None
 
 
 class PostgresEvidence:
@@ -79,19 +73,23 @@ class PostgresEvidence:
 
     def __init__(self, connection: AsyncConnection) -> None:
         self._connection = connection
+        self._known: Segments = {}
 
     async def segments(self, segment_ids: Collection[UUID] | None) -> list[KeptSegment]:
-        """See Evidence."""
+        """See Evidence.
+
+        Raises:
+            SegmentsUnusable: stored criteria that cannot be read, or that go in a circle.
+        """
+        self._known = await load_segments(self._connection)
         asked = None if segment_ids is None else list(segment_ids)
+        rows = list(await self._connection.execute(text(SEGMENTS), {"segment_ids": asked}))
+        whole = with_references(self._known, [row[0] for row in rows])
         found = []
-        for row in await self._connection.execute(text(SEGMENTS), {"segment_ids": asked}):
-            segment_id, name, slot, criteria, *rest = row
-            try:
-                parsed = parse_criteria(exact_json.loads(criteria))
-            except CriteriaError as error:
-                msg = f"The stored criteria of segment {segment_id} cannot be read: {error}"
-                raise VerifyError(msg) from None
-            found.append(KeptSegment(segment_id, name, slot, parsed, *rest))
+        for segment_id, name, slot, members in rows:
+            one = whole[segment_id]
+            kept = (one.criteria, one.introduced, one.since, one.is_backfilling, members)
+            found.append(KeptSegment(segment_id, name, slot, *kept))
         return found
 
     async def overdue(self, now: int) -> int:
@@ -102,13 +100,17 @@ class PostgresEvidence:
         """See Evidence."""
         return int((await self._connection.execute(text(PROFILES))).scalar_one())
 
+    async def over_limit(self) -> int:
+        """See Evidence."""
+        return int((await self._connection.execute(text(OVER_LIMIT))).scalar_one())
+
     async def membership_drift(self, segments: Sequence[KeptSegment], now: int) -> AsyncIterator[MembershipDrift]:
         """See Evidence."""
-        for some in _portions(segments):
-            async for external_id, as_of, found in self._stream(membership_statement(some, now)):
+        for some in _portions(segments, self._known):
+            async for external_id, as_of, found in self._stream(membership_statement(some, self._known, now)):
                 for segment, marks in zip(some, found, strict=True):
-                    if marks not in (0, _TRUE | _STORED | _COUNTED):
-                        verdicts = (bool(marks & mark) for mark in (_STORED, _COUNTED, _TRUE))
+                    if marks not in SOUND:
+                        verdicts = (bool(marks & mark) for mark in (STORED, COUNTED, TRUE))
                         yield MembershipDrift(segment.segment_id, external_id, from_datetime(as_of), *verdicts)
 
     async def profile_drift(self) -> AsyncIterator[ProfileDrift]:
@@ -117,6 +119,8 @@ class PostgresEvidence:
             yield ProfileDrift(*row)
         async for row in self._stream(profile_statement()):
             yield profile_faults(row)
+        async for row in self._stream(ORDERS):
+            yield order_faults(row)
         async for row in self._stream(STATES):
             faults = state_faults(row)
             if faults:
@@ -128,88 +132,21 @@ class PostgresEvidence:
                 yield row
 
 
-def _portions(segments: Sequence[KeptSegment]) -> Iterator[list[KeptSegment]]:
+def _portions(segments: Sequence[KeptSegment], known: Segments) -> Iterator[list[KeptSegment]]:
+    """Some segments at a time; what they refer to is computed with them, once in each portion."""
     portion: list[KeptSegment] = []
-    size = 0
+    held: set[UUID] = set()
     for segment in segments:
-        weight = sum(1 for _ in predicates(segment.criteria))
-        if portion and (len(portion) >= SEGMENTS_MAX or size + weight > PREDICATES_MAX):
+        needed = set(by_dependence(known, [segment.segment_id]))
+        if portion and (len(portion) >= SEGMENTS_MAX or _weight(known, held | needed) > PREDICATES_MAX):
             yield portion
-            portion, size = [], 0
+            portion, held = [], set()
         portion.append(segment)
-        size += weight
+        held |= needed
     if portion:
         yield portion
 
 
-def membership_statement(segments: Sequence[KeptSegment], now: int) -> Statement:
-    """Customers with drift in any of these segments: (external id, as_of, marks by segment).
-
-    The instant of a customer and segment is one at which what is stored must hold:
-
-    - now, since every change that time alone brings has been made by then;
-    - where that is not so (a timer has not fired, or the service's clock was ahead of this one) the latest instant at
-      which the customer was evaluated: nothing changes between it and the timer;
-    - not before the definition's own instant where the customer was there before the definition: it was evaluated at
-      that instant, and holds from then on.
-    """
-    figures = Figures()
-    now_at = figures.bind(to_datetime(now), "timestamptz")
-    now_us = figures.bind(now, "bigint")
-    known = f"""known AS (
-    SELECT customer_id, first_at, ended_at, born, mark, ordinals, segment_ids,
-        CASE WHEN next_due_at <= {now_us} OR evaluated_to > {now_us} THEN {instant_sql("evaluated_to")}
-            ELSE {now_at} END AS settled_at
-    FROM seen FULL JOIN profiles USING (customer_id) FULL JOIN live USING (customer_id)
-)"""  # noqa: S608 - built from constants and parameters
-    marks = ",\n    ".join(_marks(segment, figures) for segment in segments)
-    query = f"""SELECT coalesce(external_id, CAST(customer_id AS text)), as_of, marks
-FROM (
-    SELECT customer_id, as_of, ARRAY[{marks}] AS marks
-    FROM {figures.source()} JOIN known USING (customer_id)
-) AS judged LEFT JOIN customers USING (customer_id)
-WHERE NOT marks <@ {_SOUND}"""  # noqa: S608 - built from constants and parameters
-    tables = [SEEN, _live(segments, figures), known, _subjects(segments, figures), *figures.tables()]
-    sentence = "Customers whose stored membership is not what the facts say."
-    return statement("verify_memberships", sentence, tables, query, figures.parameters)
-
-
-def _live(segments: Sequence[KeptSegment], figures: Figures) -> str:
-    listed = figures.bind([segment.segment_id for segment in segments], "uuid[]")
-    return f"""live AS (
-    SELECT customer_id, array_agg(segment_id) AS segment_ids
-    FROM customer_segment_memberships
-    WHERE left_at IS NULL AND segment_id = ANY({listed})
-    GROUP BY customer_id
-)"""  # noqa: S608 - built from constants and parameters
-
-
-def _subjects(segments: Sequence[KeptSegment], figures: Figures) -> str:
-    """Each customer at the instant that holds for most segments, and at later ones of definitions, mostly none."""
-    floors = sorted({(segment.introduced, segment.since) for segment in segments})
-    introduced = figures.bind([floor[0] for floor in floors], "bigint[]")
-    since = figures.bind([to_datetime(floor[1]) for floor in floors], "timestamptz[]")
-    latest = figures.bind(to_datetime(max(floor[1] for floor in floors)), "timestamptz")
-    return f"""subjects AS (
-    SELECT customer_id, settled_at AS as_of FROM known
-    UNION
-    SELECT customer_id, since
-    FROM (SELECT * FROM known WHERE settled_at < {latest}) AS early
-        JOIN unnest({introduced}, {since}) AS floors (introduced, since) ON born < introduced AND settled_at < since
-)"""  # noqa: S608 - built from constants and parameters
-
-
-def _marks(segment: KeptSegment, figures: Figures) -> str:
-    """The sum of what says member: the facts, the open membership, an odd count; 0 at other segments' instants."""
-    introduced = figures.bind(segment.introduced, "bigint")
-    since = figures.bind(to_datetime(segment.since), "timestamptz")
-    own = f"as_of = CASE WHEN born < {introduced} THEN greatest(settled_at, {since}) ELSE settled_at END"
-    if segment.is_backfilling:
-        own += f" AND coalesce(mark >= {introduced}, true)"
-    place = figures.bind(segment.slot * 4, "integer")
-    is_true = f"CAST({EXISTS} AND {criteria_sql(segment.criteria, figures)} AS integer)"
-    is_stored = f"CAST({figures.bind(segment.segment_id, 'uuid')} = ANY(segment_ids) AS integer)"
-    # Counts are little-endian, four bytes each; the last bit stands in the first byte.
-    is_odd = f"CASE WHEN octet_length(ordinals) > {place} THEN get_byte(ordinals, {place}) & 1 ELSE 0 END"
-    summed = f"{_TRUE} * {is_true} + {_STORED} * coalesce({is_stored}, 0) + {_COUNTED} * {is_odd}"
-    return f"CASE WHEN {own} THEN {summed} ELSE 0 END"
+def _weight(known: Segments, segment_ids: Iterable[UUID]) -> int:
+    criteria = (known[one].criteria for one in segment_ids)
+    return sum(1 for one in criteria if one is not None for _ in predicates(one))

@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from service.adapters.postgres.criteria_sql import Statement, statement
-from service.adapters.postgres.fact_figures import LATEST, SEEN, Figures, instant_sql, microseconds_sql
+from service.adapters.postgres.fact_figures import LATEST, NOT_GUEST, SEEN, Figures, instant_sql, microseconds_sql
 from service.app.verify import ProfileDrift
 from service.core.criteria.fields import LOCATION_PARTS
 from service.core.identity import customer_uuid
@@ -22,16 +22,27 @@ _ATTRIBUTES: Final = (*_TEXTS, *LOCATION_PARTS.values(), *_FLAGS)
 PROFILES_ALONE: Final = statement(
     "verify_profiles_alone",
     "Facts without a profile, profiles without facts, and what an erasure left behind.",
-    [SEEN],
+    [
+        SEEN,
+        "pinned AS (SELECT DISTINCT customer_id FROM pins)",
+        f"ordering AS (SELECT DISTINCT customer_id FROM orders WHERE {NOT_GUEST})",  # noqa: S608 - built from constants
+    ],
     """SELECT customer_id, coalesce(external_id, CAST(customer_id AS text)) AS external_id, faults
 FROM (
     SELECT customer_id, c.external_id, array_remove(ARRAY[
         CASE WHEN e.customer_id IS NOT NULL AND s.customer_id IS NOT NULL THEN 'erased, and has facts' END,
         CASE WHEN e.customer_id IS NOT NULL AND p.customer_id IS NOT NULL THEN 'erased, and has a profile' END,
         CASE WHEN e.customer_id IS NOT NULL AND c.customer_id IS NOT NULL THEN 'erased, and is in customers' END,
+        CASE WHEN e.customer_id IS NOT NULL AND n.customer_id IS NOT NULL THEN 'erased, and has pins' END,
+        CASE WHEN e.customer_id IS NOT NULL AND o.customer_id IS NOT NULL THEN 'erased, and has orders' END,
         CASE WHEN e.customer_id IS NULL AND p.customer_id IS NULL AND s.customer_id IS NOT NULL
             THEN 'has facts and no profile' END,
-        CASE WHEN p.customer_id IS NOT NULL AND s.customer_id IS NULL THEN 'has a profile and no facts' END,
+        CASE WHEN e.customer_id IS NULL AND p.customer_id IS NULL AND n.customer_id IS NOT NULL
+            THEN 'has pins and no profile' END,
+        CASE WHEN e.customer_id IS NULL AND p.customer_id IS NULL AND o.customer_id IS NOT NULL
+            THEN 'has orders and no profile' END,
+        CASE WHEN p.customer_id IS NOT NULL AND s.customer_id IS NULL AND n.customer_id IS NULL
+            THEN 'has a profile and no facts' END,
         CASE WHEN p.customer_id IS NOT NULL AND c.customer_id IS NULL THEN 'has a profile and is not in customers' END,
         CASE WHEN e.customer_id IS NULL AND p.customer_id IS NULL AND c.customer_id IS NOT NULL
             THEN 'is in customers and has no profile' END
@@ -40,6 +51,8 @@ FROM (
         FULL JOIN profiles p USING (customer_id)
         FULL JOIN customers c USING (customer_id)
         FULL JOIN erasures e USING (customer_id)
+        FULL JOIN pinned n USING (customer_id)
+        FULL JOIN ordering o USING (customer_id)
 ) AS found
 WHERE cardinality(faults) > 0""",
     {},
@@ -49,11 +62,13 @@ WHERE cardinality(faults) > 0""",
 STATES: Final = Statement(
     "verify_states",
     "Every profile's state and the id it goes by.",
-    "SELECT p.customer_id, c.external_id, p.state FROM profiles p LEFT JOIN customers c USING (customer_id)",
+    "SELECT p.customer_id, c.external_id, p.state"
+    " FROM profiles p LEFT JOIN customers c USING (customer_id) WHERE NOT p.is_over_limit",
     {},
 )
 
-#: Traits by the facts: each key from the latest fact that names it, without those set to null.
+#: Traits by the facts: each key from the latest fact that names it, without those set to null. A fact whose traits are
+#: null as a whole names all keys.
 _TRAITS: Final = f"""told_traits AS (
     SELECT customer_id, jsonb_object_agg(key, value) AS told
     FROM (
@@ -61,9 +76,15 @@ _TRAITS: Final = f"""told_traits AS (
         FROM (
             SELECT customer_id, time, sequence, event_id, (pair).key COLLATE "C" AS key, (pair).value AS value
             FROM (
-                SELECT customer_id, time, sequence, event_id, jsonb_each(data -> 'traits') AS pair
-                FROM subjects JOIN customer_facts USING (customer_id)
-                WHERE time <= as_of AND jsonb_typeof(data -> 'traits') = 'object'
+                SELECT customer_id, time, sequence, event_id, jsonb_each(traits) AS pair
+                FROM (
+                    SELECT customer_id, time, sequence, event_id, data -> 'traits' AS traits,
+                        bool_or(jsonb_typeof(data -> 'traits') = 'null')
+                            OVER (PARTITION BY customer_id {LATEST}) AS is_removed
+                    FROM subjects JOIN customer_facts USING (customer_id)
+                    WHERE time <= as_of AND jsonb_typeof(data -> 'traits') IN ('object', 'null')
+                ) AS facts
+                WHERE NOT is_removed
             ) AS pairs
         ) AS named
         {LATEST.replace("ORDER BY", "ORDER BY customer_id, key,")}
@@ -72,14 +93,16 @@ _TRAITS: Final = f"""told_traits AS (
     GROUP BY customer_id
 )"""  # noqa: S608 - built from constants
 
+#: Every profile at the latest instant at which it was evaluated. All that was applied lies at or before it: an event
+#: moves it to its own time, a late one is applied at once, and one whose time has not come waits until it has. So the
+#: facts up to it are those that were applied. Who has more than a profile keeps is left out.
+EVALUATED: Final = f"""subjects AS (
+    SELECT customer_id, {instant_sql("evaluated_to")} AS as_of FROM profiles WHERE NOT is_over_limit
+)"""  # noqa: S608 - built from constants
+
 
 def profile_statement() -> Statement:
-    """Profiles whose columns, or whose customer's, differ: (ids, figures stored and told, names of attributes).
-
-    The instant is the latest at which the customer was evaluated. All that was applied lies at or before it: an event
-    moves it to its own time, a late one is applied at once, and one whose time has not come waits until it has. So the
-    facts up to it are those that were applied.
-    """
+    """Profiles whose columns, or whose customer's, differ: (ids, figures stored and told, names of attributes)."""
     figures = Figures()
     told = {
         "total_orders": figures.total_orders(),
@@ -109,9 +132,8 @@ def profile_statement() -> Statement:
         LEFT JOIN told_traits USING (customer_id)
 ) AS judged
 WHERE stored <> told OR cardinality(attributes) > 0"""  # noqa: S608 - built from constants and parameters
-    subjects = f"subjects AS (SELECT customer_id, {instant_sql('evaluated_to')} AS as_of FROM profiles)"  # noqa: S608 - as above
     sentence = "Profiles and customers whose columns are not what the facts say."
-    tables = [SEEN, subjects, _TRAITS, *figures.tables()]
+    tables = [SEEN, EVALUATED, _TRAITS, *figures.tables()]
     return statement("verify_profiles", sentence, tables, query, figures.parameters)
 
 

@@ -28,9 +28,9 @@ def levels_of(asks: Sequence[set[int]], slots: Sequence[int]) -> list[int]:
 
 
 def dependants_of(asks: Sequence[set[int]], levels: Sequence[int]) -> dict[int, tuple[int, ...]]:
-    """By place, all places that ask for its members, themselves or through others, ascending."""
+    """By place, all places that ask for its members, themselves or through others, ascending; without them no entry."""
     found: list[set[int]] = [set() for _ in asks]
     for place in sorted(range(len(asks)), key=lambda place: -levels[place]):  # those who ask come first
         for one in asks[place]:
             found[one] |= {place, *found[place]}
-    return {place: tuple(sorted(some)) for place, some in enumerate(found)}
+    return {place: tuple(sorted(some)) for place, some in enumerate(found) if some}

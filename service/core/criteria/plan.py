@@ -49,12 +49,13 @@ class Level(NamedTuple):
 
 @dataclass(eq=False)
 class Plan:
-    """All segments' criteria, ready to be evaluated over rows.
+    """All segments' criteria, ready to be evaluated over rows; not by two threads at once.
 
     Attributes:
         needs: what a row's columns hold.
         slots: of the segments, ascending; a segment's place is its index here.
-        dependants: by place, the places of all segments that ask for its members, themselves or through others.
+        dependants: by place, the places of all segments that ask for its members, themselves or through others,
+            ascending; a place that nobody asks for is not in it.
     """
 
     needs: Needs

@@ -160,5 +160,5 @@ def _rounded(figure: Fraction) -> int:
 
 def _json_number(value: Any) -> Any:
     """Whole numbers beyond 64 bits as Decimal, which the JSON encoder writes digit by digit."""
-    is_wide = isinstance(value, int) and not isinstance(value, bool) and not -_WHOLE_MAX <= value <= _WHOLE_MAX
+    is_wide = isinstance(value, int) and not -_WHOLE_MAX <= value <= _WHOLE_MAX
     return Decimal(value) if is_wide else value
