@@ -76,7 +76,7 @@ def expected(members: Sequence[set[str]], moments: Sequence[int]) -> list[Step]:
     moments=st.sets(
         st.builds(lambda n, shift: START + n * GRID + shift, st.integers(-1, 60), st.sampled_from([0, 1, -1]))
     ),
-    size=st.sampled_from([1, 2, 3, 100]),
+    size=st.sampled_from([1, 2, 3, 1_000]),
 )
 async def test_equals_the_contract_read_literally(
     database: Database, situation: tuple[list[dict], dict[str, dict]], moments: set[int], size: int
@@ -91,7 +91,7 @@ async def test_equals_the_contract_read_literally(
             row = {"id": oracle.segment_id(key), "criteria": _json(criteria)}
             await connection.execute(text(INSERT_SEGMENT), row)
         with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(adapter, "INSTANTS_MAX", size)
+            patched.setattr(adapter, "PAIRS_MAX", size)
             told = {key: await steps_of(connection, criteria, when) for key, criteria in definitions.items()}
     literal = [oracle.members_at(events, definitions, at) for at in when]
 

@@ -1,40 +1,35 @@
-"""Generated criteria and events: edges to the microsecond, types mixed, fields missing, huge numbers, all scripts."""
+"""Generated criteria of the whole language, and the form of events in which numbers stay exact."""
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
 from hypothesis import strategies as st
 
 from service.core import instants
-
-EPOCH = instants.from_datetime(datetime(2024, 1, 10, 12, tzinfo=UTC))
-CUSTOMERS = ("ann", "çelik", "00000000-0000-0000-0000-00000000000a")
-KEYS = ("k", "K", 'a"b?.🂡')
-#: Latin, composed and decomposed, above and below the surrogates of UTF-16, and what LIKE and JSON would take apart.
-TEXTS = ("", "5", "true", "a", "B", "ab", "é", "e\u0301", "\uffff", "\U0001f600", "a%b_c", "\\", '"', "{}", "null")
-NUMBERS = (
-    *(0, 1, 5, -1, 10**37, -(10**37), 2**63),
-    *(
-        Decimal("5.0"),
-        Decimal("0.1"),
-        Decimal("-0.0"),
-        Decimal("1E+38"),
-        Decimal("1E-38"),
-        Decimal("4.999999999999999"),
-    ),
-    Decimal("12345678901234567890123456789012345.678"),
+from tests.oracle import segment_id
+from tests.property.value_cases import (
+    ACTIVITIES,
+    COMPARE,
+    KEYS,
+    NUMBERS,
+    PLACES,
+    PRODUCTS,
+    SPANS,
+    between,
+    hold,
+    instants_near,
+    often,
+    property_test,
+    scalars,
+    some,
+    tested,
+    windows,
 )
-SCALARS = (*TEXTS, *NUMBERS, True, False)
-#: What events and criteria both hold often.
-COMMON = ("5", 5, Decimal("5.0"), True, "true", "é")
-PLACES = ("a", "é", "e\u0301")
-SPANS = ({"days": 1}, {"days": 2}, {"hours": 1}, {"minutes": 1}, {"days": 30}, {"days": 36_500})
-PRODUCTS = ("p", "P", "é", "e\u0301")
-MONEY = ("0", "0.01", "1", "99.99", "-5", "33.33", "9999999999.99", "-9999999999.99")
+
 #: Bounds of figures; 28 digits are what Decimal's default context keeps.
 FIGURES = (
     0,
@@ -53,154 +48,38 @@ FIGURES = (
 )
 AVERAGES = (0, 1, 99.99, "99.99", 33.3333, 33.33, "49.995", -5, 9999999999)
 
-_hold = st.sampled_from
-_scalars = st.one_of(_hold(COMMON), _hold(SCALARS))
-
-
-def _instants() -> st.SearchStrategy[int]:
-    """Few days, few microseconds around them: equal instants and exact edges are common."""
-    shift = _hold((-1, 0, 0, 0, 1))
-    spans = _hold((0, 0, 0, 0, 0, instants.DAY, 2 * instants.DAY, instants.HOUR, 30 * instants.DAY, instants.MINUTE))
-    return st.builds(lambda one, other, micros: EPOCH - one - other + micros, spans, spans, shift)
-
-
-as_of_instants = st.builds(lambda at, days: at + days * instants.DAY, _instants(), _hold((0, 1, 2, 30, 60)))
-
-
-def _maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return st.one_of(st.none(), strategy)
-
-
-def _some(fields: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[str, Any]]:
-    return st.fixed_dictionaries({}, optional=fields)
-
-
-_items = st.lists(
-    st.fixed_dictionaries({"product_id": _hold(PRODUCTS)}, optional={"category": _maybe(_hold(PRODUCTS))}), max_size=3
+_dates = st.one_of(
+    instants_near().map(instants.to_text), hold(("2024-01-10", "2024-01-09", "2023-12-11", "0001-01-02"))
 )
-_order = {"order_id": _hold(("o1", "o2", "o3", "ö"))}
-_attributes = {
-    "customer_type": _maybe(_hold(("individual", "business"))),
-    "email_subscribed": _maybe(st.booleans()),
-    "location": _maybe(_some({part: _maybe(_hold(PLACES)) for part in ("country", "state", "city")})),
-    "traits": _maybe(st.dictionaries(_hold(KEYS), _maybe(_scalars), max_size=3)),
-    "name": _maybe(_hold(TEXTS)),
-}
-_placed = st.fixed_dictionaries(
-    {**_order, "currency": st.just("EUR"), "total": _hold(MONEY)},
-    optional={"items": _maybe(_items), "test": _maybe(_hold((False, False, False, True)))},
-)
-_DATA = {
-    "customer.registered": _some(_attributes),
-    "customer.updated": _some(_attributes),
-    "customer.logged_in": st.just({}),
-    "customer.activity": st.just({"name": "seen"}),
-    "order.placed": _placed,
-    "order.updated": st.builds(
-        lambda key, rest: key | rest,
-        st.fixed_dictionaries(_order),
-        _some({"total": _maybe(_hold(MONEY)), "items": _maybe(_items), "status": _hold(("paid", "cancelled"))}),
-    ),
-    "order.cancelled": st.fixed_dictionaries(_order),
-    "order.refunded": st.fixed_dictionaries(
-        {"refund_id": _hold(("r1", "r2", "r3")), "currency": st.just("EUR"), "amount": _hold(MONEY)},
-        optional={"order_id": _maybe(_order["order_id"])},
-    ),
-}
-_KINDS = (*_DATA, *["order.placed"] * 4, *["customer.updated"] * 2, "order.refunded", "order.updated")
-
-
-@st.composite
-def event_lists(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Events in the order of their arrival, which is not that of their times; ids are unique."""
-    drafts = draw(
-        st.lists(
-            _hold(_KINDS).flatmap(
-                lambda kind: st.tuples(
-                    st.just(kind),
-                    _hold(CUSTOMERS),
-                    _instants(),
-                    _maybe(_hold(("", "1", "2", "10", "é"))),
-                    _DATA[kind],
-                )
-            ),
-            min_size=10,
-            max_size=40,
-        )
-    )
-    names = draw(st.permutations(range(len(drafts))))
-    return [
-        {
-            "specversion": "1.0",
-            "id": f"e{name}",
-            "type": kind,
-            "time": instants.to_text(at),
-            **({} if sequence is None else {"sequence": sequence}),
-            "data": {"customer_id": customer, **data},
-        }
-        for name, (kind, customer, at, sequence, data) in zip(names, drafts, strict=True)
-    ]
-
-
-def _test(operator: st.SearchStrategy[str], value: st.SearchStrategy[Any], **more: Any) -> st.SearchStrategy[Any]:
-    return st.fixed_dictionaries({"operator": operator, "value": value}, optional=more)
-
-
-def _between(value: st.SearchStrategy[Any], **more: Any) -> st.SearchStrategy[Any]:
-    bounds = st.tuples(value, value).map(lambda pair: sorted(pair, key=_sortable))
-    return st.builds(
-        lambda pair, rest: {"operator": "between", "min_value": pair[0], "max_value": pair[1], **rest},
-        bounds,
-        _some(more),
-    )
-
-
-def _sortable(value: Any) -> Any:
-    return Decimal(repr(value) if isinstance(value, float) else value)
-
-
-_windows = {"window": _hold(SPANS)}
-_compare = ("eq", "gt", "gte", "lt", "lte")
-_dates = st.one_of(_instants().map(instants.to_text), _hold(("2024-01-10", "2024-01-09", "2023-12-11", "0001-01-02")))
 
 
 def _figure(values: tuple[Any, ...]) -> st.SearchStrategy[Any]:
-    one = _test(_hold(_compare), _hold(values), **_windows)
-    return st.one_of(one, _between(_hold(values), **_windows))
+    """A test of a figure of orders."""
+    one = tested(hold(COMPARE), hold(values), **windows)
+    return st.one_of(one, between(hold(values), **windows))
 
 
 _instant = st.one_of(
-    st.fixed_dictionaries({"operator": _hold(("before", "after")), "date": _dates}),
-    st.tuples(_instants(), _instants()).map(
+    st.fixed_dictionaries({"operator": hold(("before", "after")), "date": _dates}),
+    st.tuples(instants_near(), instants_near()).map(
         lambda pair: {
             "operator": "between",
             "start_date": instants.to_text(min(pair)),
             "end_date": instants.to_text(max(pair)),
         }
     ),
-    st.tuples(_hold(("within_last", "more_than_ago")), _hold(SPANS)).map(lambda two: {"operator": two[0], **two[1]}),
+    st.tuples(hold(("within_last", "more_than_ago")), hold(SPANS)).map(lambda two: {"operator": two[0], **two[1]}),
 )
-_names = st.lists(_hold((*PRODUCTS, "none")), min_size=1, max_size=3)
+_names = st.lists(hold((*PRODUCTS, "none")), min_size=1, max_size=3)
 _purchases = st.one_of(
     _names,
-    st.fixed_dictionaries({"any": _names}, optional={"all": _names, **_windows}),
-    st.fixed_dictionaries({"all": _names}, optional=_windows),
-)
-_trait = st.one_of(
-    _test(_hold(("eq", "ne")), _scalars),
-    _test(_hold(("gt", "gte", "lt", "lte")), _hold((*TEXTS, *NUMBERS))),
-    _test(st.just("in"), st.lists(_scalars, min_size=1, max_size=3)),
-    _test(st.just("contains"), _hold(TEXTS[1:])),
-    _test(st.just("exists"), st.booleans()),
-    _between(_hold(NUMBERS)),
-    st.tuples(_hold(TEXTS), _hold(TEXTS)).map(
-        lambda two: {"operator": "between", "min_value": min(two), "max_value": max(two)}
-    ),
+    st.fixed_dictionaries({"any": _names}, optional={"all": _names, **windows}),
+    st.fixed_dictionaries({"all": _names}, optional=windows),
 )
 _keys = {
-    "customer_type": _hold(("individual", "business")),
+    "customer_type": hold(("individual", "business")),
     "email_subscribed": st.booleans(),
-    "location": _some({p: st.lists(_hold(PLACES), min_size=1, max_size=3) for p in ("countries", "states", "cities")}),
+    "location": some({p: st.lists(hold(PLACES), min_size=1, max_size=3) for p in ("countries", "states", "cities")}),
     "registration_date": _instant,
     "last_order_date": _instant,
     "last_login": _instant,
@@ -210,25 +89,89 @@ _keys = {
     "purchased_products": _purchases,
     "purchased_categories": _purchases,
     "never_purchased_categories": _names,
-    "traits": st.dictionaries(_hold(KEYS), _trait, min_size=1, max_size=2),
+    "traits": st.dictionaries(hold(KEYS), property_test, min_size=1, max_size=2),
 }
-_leaf = st.one_of(*[value.map(lambda found, key=key: {key: found}) for key, value in _keys.items()]).filter(
+_attribute = st.one_of(*[value.map(lambda found, key=key: {key: found}) for key, value in _keys.items()]).filter(
     lambda one: one.get("location") != {}
 )
-criteria = st.one_of(
-    _leaf,
-    st.recursive(
-        _leaf,
+_where = st.dictionaries(hold(KEYS), property_test, min_size=1, max_size=2)
+_property = hold(KEYS).map(lambda key: {"property": key})
+#: Sums and averages of what events hold, and what rounding would make of them.
+_BOUNDS = (*NUMBERS, "0.5", Decimal("2.55"), 10**37 + 5, Decimal("5.1"), Decimal("3.3333333333"), "-1")
+
+
+def _streams(plain: int) -> st.SearchStrategy[dict[str, Any]]:
+    """Activities of a name: all of them so many times as often as those that pass tests."""
+    tests = often((plain, st.just({})), (1, _where.map(lambda one: {"where": one})))
+    return st.builds(lambda name, rest: {"name": name, **rest}, hold(ACTIVITIES), tests)
+
+
+def _compared(values: Sequence[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.one_of(tested(hold(COMPARE), hold(values)), between(hold(values)))
+
+
+_counted = _compared((0, 1, 2, 3, 1.5, "2.0"))
+_figures = often(
+    (1, st.just({})),
+    (2, _counted.map(lambda test: {"count": test})),
+    (2, st.builds(lambda test, name: {"distinct": test | name}, _counted, _property)),
+    (
+        5,
+        st.builds(
+            lambda figure, test, name: {figure: test | name},
+            hold(("sum", "avg", "min", "max")),
+            _compared(_BOUNDS),
+            _property,
+        ),
+    ),
+)
+_activity = st.builds(lambda one, figure, more: {**one, **figure, **more}, _streams(1), _figures, some(windows))
+_step = often((3, _streams(4).map(lambda one: {"activity": one})), (1, st.just({"order": {}})))
+_later = st.builds(lambda step, rest: {**step, **rest}, _step, hold(({}, {}, {"not": True})))
+_sequence = st.builds(
+    lambda first, rest, within: {"steps": [first, *rest], "within": within},
+    _step,
+    often((3, st.lists(_later, min_size=1, max_size=1)), (2, st.lists(_later, min_size=2, max_size=4))),
+    hold(SPANS),
+)
+
+
+def _leaves(others: Sequence[str]) -> st.SearchStrategy[dict[str, Any]]:
+    leaves = [
+        (5, _attribute),
+        (3, _activity.map(lambda one: {"activity": one})),
+        (3, _sequence.map(lambda one: {"sequence": one})),
+    ]
+    if others:
+        ids = hold([segment_id(key) for key in others])
+        leaves.append((2, st.builds(lambda how, one: {how: one}, hold(("member_of", "not_member_of")), ids)))
+    return often(*leaves)
+
+
+def criteria(others: Sequence[str] = ()) -> st.SearchStrategy[dict[str, Any]]:
+    """Criteria of a few levels; `others` are the keys of segments that they may ask for."""
+    leaf = _leaves(others)
+    groups = st.recursive(
+        leaf,
         lambda inner: st.one_of(
             inner.map(lambda one: {"not": one}),
-            st.lists(inner, min_size=1, max_size=3).map(lambda some: {"all": some}),
-            st.lists(inner, min_size=1, max_size=3).map(lambda some: {"any": some}),
+            st.lists(inner, min_size=1, max_size=3).map(lambda several: {"all": several}),
+            st.lists(inner, min_size=1, max_size=3).map(lambda several: {"any": several}),
             st.tuples(inner, inner).map(lambda two: {**two[0], **two[1]}),
             st.just({}),
         ),
         max_leaves=6,
-    ),
-)
+    )
+    return often((1, leaf), (1, groups))
+
+
+@st.composite
+def criteria_lists(draw: st.DrawFn, count: int) -> dict[str, dict[str, Any]]:
+    """So many criteria by key, which ask for one another without a cycle, and sometimes for one that is not there."""
+    found: dict[str, dict[str, Any]] = {}
+    for place in draw(st.permutations(range(count))):
+        found[str(place)] = draw(criteria([*found, *found, "gone"]))
+    return {str(place): found[str(place)] for place in range(count)}
 
 
 def line_of(event: dict[str, Any]) -> bytes:

@@ -8,10 +8,9 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.adapters.postgres.criteria_sql import Statement, criteria_sql, statement
+from service.adapters.postgres.criteria_sql import Statement, criteria_sql, prepare, statement
 from service.adapters.postgres.database import Database
 from service.adapters.postgres.fold_figures import FoldFigures
-from service.adapters.postgres.verify import PREPARE
 from service.app import exact_json
 from service.core.criteria.by_time import by_time
 from service.core.criteria.model import Criteria, NumberPredicate, predicates
@@ -49,8 +48,7 @@ async def find_candidates(database: Database, introduced: int) -> Candidates | N
     the catalogue: the next event, timer or backfill that takes the customer brings the definitions in.
     """
     async with database.snapshot() as connection:
-        for setting in PREPARE:
-            await connection.execute(text(setting))
+        await prepare(connection)
         found: list[bytes] = []
         for row in (await connection.execute(text(RUNNING), {"introduced": introduced})).all():
             criteria = None

@@ -17,6 +17,8 @@ from service.core.instants import INSTANT_MIN, MISSING, to_datetime
 
 #: Attributes with a column of their own in `customers`.
 _ATTRIBUTES: Final = (CUSTOMER_TYPE, EMAIL_SUBSCRIBED, *LOCATION_PARTS.values())
+#: Tables of folds, which know no other instant than now; the others have a column for it.
+_FOLDS: Final = ("figures", "bought", "all_product", "all_category", "belongs")
 #: What `orders` holds of each kind.
 _HELD: Final = {Purchase.PRODUCT: "products", Purchase.CATEGORY: "categories"}
 
@@ -124,11 +126,8 @@ class FoldFigures(Figures):
     def source(self) -> str:
         """What follows FROM: `subjects` with all figures beside each row."""
         customers = " JOIN customers USING (customer_id)" if self._has_attributes else ""
-        folds = [*self._reach, *(["belongs"] if self._members else [])]
-        facts = [*(name for name in self._activities if self._columns.get(name)), *self._sequences.values()]
-        joins = "".join(f" LEFT JOIN {table} USING (customer_id)" for table in folds)
-        joins += "".join(f" LEFT JOIN {table} USING (customer_id, as_of)" for table in facts)
-        return f"subjects{customers}{joins}"
+        keys = {table: "customer_id" if table in _FOLDS else "customer_id, as_of" for table in self._columns}
+        return f"subjects{customers}" + "".join(f" LEFT JOIN {table} USING ({key})" for table, key in keys.items())
 
     def tables(self) -> list[str]:
         """`subjects` and the tables that follow it, each as `name AS (...)`."""
