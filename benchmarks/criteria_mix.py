@@ -119,7 +119,7 @@ def rows_of(plan: Plan, count: int, seed: int = SEED) -> list[list[int]]:
         orders = int(random.expovariate(0.2))
         last = as_of - random.randrange(120 * DAY) if orders else MISSING
         login = as_of - random.randrange(60 * DAY)
-        key = plan.attribute_key(tuple(_value(random, name) for name in needs.attributes))
+        key = plan.begin_batch().number(tuple(_value(random, name) for name in needs.attributes))
         row = [as_of, orders, orders * random.randrange(20_000), as_of - random.randrange(400 * DAY), last, login, key]
         for _window in needs.windows:
             within = random.randint(0, orders)

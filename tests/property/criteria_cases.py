@@ -24,7 +24,6 @@ from tests.property.value_cases import (
     instants_near,
     often,
     property_test,
-    scalars,
     some,
     tested,
     windows,

@@ -98,7 +98,7 @@ def test_plan_agrees_with_the_trees_read_literally(case: Case) -> None:
 
     rows = []
     for columns, attributes in (case.customers[customer] for customer in case.order):
-        key = plan.attribute_key(tuple(attributes[name] for name in plan.needs.attributes))
+        key = plan.begin_batch().number(tuple(attributes[name] for name in plan.needs.attributes))
         rows.append([*columns[:6], key, *columns[7:]])
     plan.evaluate(rows[:1])
     found = plan.evaluate(rows, settle)
@@ -227,15 +227,19 @@ def test_averages_are_exact(operator: str) -> None:
 
 def test_attribute_keys_start_anew_after_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """The memory of attribute values is bounded; numbers of the new batch hold."""
-    monkeypatch.setattr("service.core.criteria.plan.ATTRIBUTE_KEYS_MAX", 3)
+    monkeypatch.setattr("service.core.criteria.attribute_keys.ATTRIBUTE_KEYS_MAX", 3)
     plan = compile_plan({0: AttributePredicate("country", "eq", "US")})
+    other = plan.begin_batch()
+    theirs = [other.number((country,)) for country in ("c", "d", "US", "e", "f")]
     for batch in range(5):
-        plan.begin_batch()
-        keys = [plan.attribute_key((country,)) for country in (f"a{batch}", f"b{batch}", "US", None)]
+        begun = plan.begin_batch()
+        keys = [begun.number((country,)) for country in (f"a{batch}", f"b{batch}", "US", None)]
         assert plan.evaluate([[*ROW[:6], key] for key in keys])[:, 0].tolist() == [False, False, True, False]
 
     assert max(keys) < 8
-    assert len(plan._answers) < 8
+    # A batch that began before, and waited for its facts meanwhile, finds its own numbers still good.
+    rows = [[*ROW[:6], key] for key in theirs]
+    assert plan.evaluate(rows, keys=other)[:, 0].tolist() == [False, False, True, False, False]
 
 
 def test_only_small_arrays_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

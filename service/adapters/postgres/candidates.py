@@ -81,7 +81,10 @@ def candidates_statement(segment_id: UUID, criteria: Criteria | None, since: int
         parts.append(f"SELECT customer_id FROM {figures.source()} WHERE {test}")  # noqa: S608
         parts.append(f"SELECT customer_id FROM profiles WHERE evaluated_to > {figures.bind(since, 'bigint')}")  # noqa: S608
         if any(isinstance(one, NumberPredicate) and one.window for one in predicates(criteria)):
-            parts += ["SELECT customer_id FROM orders WHERE amount < 0", "SELECT customer_id FROM refunds WHERE order_id IS NULL"]
+            parts += [
+                "SELECT customer_id FROM orders WHERE amount < 0",
+                "SELECT customer_id FROM refunds WHERE order_id IS NULL",
+            ]
         tables = figures.tables()
     tables.append("chosen AS (" + "\n    UNION ".join(parts) + ")")
     query = "SELECT coalesce(string_agg(uuid_send(customer_id), '' ORDER BY customer_id), '') FROM chosen"

@@ -99,14 +99,19 @@ class SequenceFigures(OrderFigures, ActivityFigures):
         return tables
 
     def _own_deadlines(self, within: int) -> str:
-        """Who has a start that reaches its own deadline."""
+        """Who has a start that reaches its own deadline.
+
+        Grouped, not joined: the planner might join by customer alone, and compare each start with each deadline.
+        """
         return f"""SELECT DISTINCT customer_id, as_of
 FROM (
-    SELECT customer_id, as_of, at AS started_at, reached AS latest_deadline,
-        at + {self.span(within + _MICROSECOND)} AS at
+    SELECT customer_id, as_of, at + {self.span(within + _MICROSECOND)} AS deadline, at AS started_at,
+        reached AS latest_deadline, NULL AS latest_start
     FROM from_0
-) AS starts JOIN deadlines USING (customer_id, as_of, at)
-WHERE started_at <= deadlines.reached AND at <= latest_deadline"""  # noqa: S608 - built from constants
+    UNION ALL SELECT customer_id, as_of, at, NULL, NULL, reached FROM deadlines
+) AS both_ways
+GROUP BY customer_id, as_of, deadline
+HAVING max(started_at) <= max(latest_start) AND deadline <= max(latest_deadline)"""  # noqa: S608 - built from constants
 
     def _carried(self, known: str, barred: Sequence[Step], asking: str, *, is_forward: bool) -> str:
         """Rows (customer_id, as_of, at, reached): for who asks the latest that is `reached` by what is known.

@@ -9,7 +9,7 @@ Columns are int64; money is minor units, instants are microseconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from typing import Final, NamedTuple
 from uuid import UUID
@@ -17,10 +17,10 @@ from uuid import UUID
 import numpy as np
 
 from service.core.criteria.atoms import ATTRIBUTES, Compiler
+from service.core.criteria.attribute_keys import AttributeKeys
 from service.core.criteria.levels import dependants_of, levels_of
 from service.core.criteria.model import AttributePredicate, Criteria, MemberPredicate, references
 from service.core.criteria.needs import Needs, needs_of
-from service.core.criteria.operators import attribute_holds
 from service.core.criteria.program import Graph, Leaf, Program, Step, Words, compile_program
 from service.core.criteria.scratch import Scratch
 from service.core.criteria.thresholds import Bits, Columns, Indices, Threshold, Thresholds
@@ -28,8 +28,6 @@ from service.core.criteria.thresholds import Bits, Columns, Indices, Threshold, 
 #: Given the result (rows x segments) and the places of one level, corrects those columns in place.
 Settle = Callable[[Bits, Indices], None]
 
-#: Different attribute values that a plan remembers from batch to batch.
-ATTRIBUTE_KEYS_MAX: Final = 100_000
 WORD_BITS: Final = 64
 ALL_ONES: Final = np.uint64(2**64 - 1)
 #: Rows whose columns are compared at once: a multiple of WORD_BITS, and little enough for the processor's cache.
@@ -62,48 +60,27 @@ class Plan:
     slots: Columns
     dependants: Mapping[int, tuple[int, ...]]
     _thresholds: Thresholds
-    _tests: list[list[AttributePredicate]]  # by attribute, in the order of needs.attributes
     _program: Program
     _levels: list[Level]
     _scratch: Scratch
-    _keys: dict[tuple[object, ...], int] = field(default_factory=dict)
-    _table: list[bytes] = field(default_factory=list)
-    _answers: dict[tuple[object, ...], bytes] = field(default_factory=dict)
+    _keys: AttributeKeys
 
-    def attribute_key(self, values: tuple[object, ...]) -> int:
-        """The number that stands for these attribute values (in the order of needs.attributes) in a row."""
-        # True == 1 in Python, so the types are part of the key.
-        key = (*values, *map(type, values))
-        number = self._keys.get(key)
-        if number is None:
-            number = self._keys[key] = len(self._table)
-            numbered = zip(range(len(self._tests)), values, strict=True)
-            self._table.append(b"".join([self._answer(attribute, value) for attribute, value in numbered]))
-        return number
+    def begin_batch(self) -> AttributeKeys:
+        """What gives the numbers of attribute values in this batch's rows; another batch may be under way beside it."""
+        if self._keys.is_full:
+            self._keys = AttributeKeys(self._keys.tests)
+        return self._keys
 
-    def _answer(self, attribute: int, value: object) -> bytes:
-        """What the tests of one attribute say of a value."""
-        key = (attribute, value, type(value))
-        answer = self._answers.get(key)
-        if answer is None:
-            answer = bytes(attribute_holds(test.operator, value, test.value) for test in self._tests[attribute])
-            self._answers[key] = answer
-        return answer
-
-    def begin_batch(self) -> None:
-        """Bounds the memory of attribute values; numbers given before are void after."""
-        if len(self._table) > ATTRIBUTE_KEYS_MAX:
-            self._keys.clear()
-            self._table.clear()
-            self._answers.clear()
-
-    def evaluate(self, rows: Sequence[Sequence[int]] | Columns, settle: Settle | None = None) -> Bits:
+    def evaluate(
+        self, rows: Sequence[Sequence[int]] | Columns, settle: Settle | None = None, keys: AttributeKeys | None = None
+    ) -> Bits:
         """Which segments hold for which rows.
 
         Args:
             rows: rows x columns.
             settle: called once a level, in ascending order, with the result and the places of the level; what it
                 corrects in these columns is what later levels see. Columns of later levels are still false.
+            keys: what gave the numbers of attribute values in the rows; the latest that begin_batch gave if left out.
 
         Returns:
             rows x segments, in the order of `slots`; each segment's column is contiguous.
@@ -113,7 +90,9 @@ class Plan:
         packed = self._scratch.array("packed", (self._program.rows, -(-count // WORD_BITS)), np.uint64)
         for first in range(0, count, BLOCK_ROWS):
             words = slice(first // WORD_BITS, (first + BLOCK_ROWS) // WORD_BITS)
-            self._fill_leaves(packed[:, words], _columns(rows[first : first + BLOCK_ROWS], self._scratch))
+            self._fill_leaves(
+                packed[:, words], _columns(rows[first : first + BLOCK_ROWS], self._scratch), keys or self._keys
+            )
         for level in self._levels:
             for step in level.steps:
                 step.run(packed)
@@ -125,22 +104,17 @@ class Plan:
                 packed[level.answers + self._program.literals] = ~packed[level.answers]
         return result.T
 
-    def _fill_leaves(self, packed: Words, columns: Columns) -> None:
+    def _fill_leaves(self, packed: Words, columns: Columns, keys: AttributeKeys) -> None:
         """Leaves and their opposites; those on members are filled level by level."""
-        thresholds, tests = len(self._thresholds.ordered), sum(map(len, self._tests))
+        thresholds, tests = len(self._thresholds.ordered), sum(map(len, keys.tests))
         bits = self._scratch.array("bits", (thresholds + tests, columns.shape[1]), np.bool_)
         self._thresholds.fill(columns, bits[:thresholds])
         if tests:
-            bits[thresholds:] = self._tested(columns[ATTRIBUTES])
+            bits[thresholds:] = keys.tested(columns[ATTRIBUTES])
         _pack(bits, packed, slice(len(bits)))
         literals = self._program.literals
         packed[literals - 1] = ALL_ONES
         np.invert(packed[:literals], out=packed[literals : 2 * literals])
-
-    def _tested(self, keys: Columns) -> Bits:
-        """Attribute tests x rows."""
-        answers = b"".join([self._table[key] for key in keys.tolist()])
-        return np.frombuffer(answers, dtype=np.bool_).reshape(len(keys), -1).T
 
 
 def _columns(rows: Sequence[Sequence[int]] | Columns, scratch: Scratch) -> Columns:
@@ -198,9 +172,9 @@ def compile_plan(segments: Mapping[int, Criteria], slots: Mapping[UUID, int] | N
         slots=np.array(order, dtype=np.int64),
         dependants=dependants_of(asks, levels),
         _thresholds=thresholds,
-        _tests=tests,
         _program=program,
         _scratch=scratch,
+        _keys=AttributeKeys(tests),
         _levels=_levels(program, levels, [program.row_of[root] for root in roots], answers),
     )
 

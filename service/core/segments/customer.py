@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple, Protocol
 
+from service.core.criteria.attribute_keys import AttributeKeys
 from service.core.events.model import Deleted, Event
 from service.core.instants import MISSING
 from service.core.profiles.ledger import Ledger, LedgerIncomplete
@@ -47,7 +48,13 @@ class Row(NamedTuple):
 
 
 class Rows(Protocol):
-    """Where rows go."""
+    """Where rows go.
+
+    Attributes:
+        keys: gives the numbers of attribute values in their columns.
+    """
+
+    keys: AttributeKeys
 
     def append(self, row: Row, columns: list[int]) -> None:
         """Adds a row with its columns."""
@@ -59,7 +66,7 @@ class CustomerWalk:
 
     def __init__(self, rows: Rows, catalogue: Catalogue, profile: Profile, ledger: Ledger) -> None:
         self.rows, self.catalogue, self.profile, self.ledger = rows, catalogue, profile, ledger
-        self.shape, self.plan, self.needs = catalogue.shape, catalogue.plan, catalogue.plan.needs
+        self.shape, self.needs = catalogue.shape, catalogue.plan.needs
         self._fixed: tuple[list[int], list[int]] | None = None
         self._has_behaviour = bool(self.needs.measures or self.needs.sequences)
         #: (instant, place): memberships that hold from that instant on and do not change at earlier ones, because the
@@ -184,7 +191,7 @@ class CustomerWalk:
             frozen += tuple(place for kind in profile.over for place in self.catalogue.users.get(kind, ()))
         if self._fixed is None:
             values = tuple(map(profile.attribute, self.needs.attributes))
-            key = self.plan.attribute_key(values) if values else 0
+            key = self.rows.keys.number(values) if values else 0
             self._fixed = fixed_columns(profile, self.needs, self.shape, key)
         head, purchases = self._fixed
         columns = [at, *head, *window_figures(profile.entries, self.needs.windows, at), *purchases]

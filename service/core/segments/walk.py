@@ -54,7 +54,7 @@ class Walk:
         self.catalogue = catalogue
         self._entries_max = entries_max
         self._plan = catalogue.plan
-        self._plan.begin_batch()
+        self.keys = self._plan.begin_batch()
         self._columns: list[list[int]] = []
         self._rows: list[Row] = []
         self._found: list[Transition] = []
@@ -135,8 +135,11 @@ class Walk:
         rows, definitions = self._rows, self.catalogue.definitions
         if rows and definitions:
             settled = _Settled(rows, self.catalogue)
-            bits = self._plan.evaluate(self._columns, settled.settle)
-            for place, column in np.argwhere(bits != settled.before):
+            bits = self._plan.evaluate(self._columns, settled.settle, self.keys)
+            # By columns, as both lie in memory; then in the order of rows, which is that of time.
+            columns, places = np.nonzero((bits != settled.before).T)
+            for index in np.argsort(places, kind="stable"):
+                place, column = places[index], columns[index]
                 self._found.append(_transition(rows[place], definitions[column], bool(bits[place, column])))
         self._rows, self._columns = [], []
 
@@ -152,7 +155,7 @@ class _Settled:
         ]
         self._members = np.array([members_of(rows[place].profile.ordinals, slots) for place in self._firsts])
         self._special = [place for place, row in enumerate(rows) if not row.is_plain]
-        self.before = np.empty((len(rows), len(slots)), dtype=np.bool_)
+        self.before = np.empty((len(rows), len(slots)), dtype=np.bool_, order="F")
 
     def settle(self, bits: NDArray[np.bool_], places: NDArray[np.intp]) -> None:
         """Corrects the columns of these places in `bits` (rows x segments) and fills them in `before`."""
