@@ -35,8 +35,8 @@ class Measure(NamedTuple):
 class Bounded(NamedTuple):
     """A measure with all the bounds it is compared with, ascending; whole ones as int.
 
-    What stands in its column is not the value, which may be beyond 64 bits, but its place among the bounds: 2i + 1 where
-    it equals bound i, 2i where it lies between bound i - 1 and bound i.
+    What stands in its column is not the value, which may be beyond 64 bits, but its place among the bounds: 2i + 1
+    where it equals bound i, 2i where it lies between bound i - 1 and bound i.
     """
 
     measure: Measure
