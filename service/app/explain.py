@@ -29,7 +29,7 @@ from service.core.criteria.parse import Leaf, parse_criteria, parse_leaves
 from service.core.criteria.scalar import value_of, verdict
 from service.core.criteria.scalar_changes import instants_of_change
 from service.core.criteria.scalar_facts import Fact, Life
-from service.core.identity import GUEST, customer_uuid
+from service.core.identity import customer_uuid
 
 #: More facts of one customer are not read.
 FACTS_MAX: Final = 100_000
@@ -146,7 +146,7 @@ async def _known_customer(store: ExplainStore, customer: str) -> tuple[UUID, Sta
     if standing.is_erased:
         msg = f'The customer "{shown}" has been erased; nothing is known of them any more'
         raise CustomerMissing(msg)
-    if customer_id == GUEST or not standing.is_known:
+    if not standing.is_known:
         raise missing
     return customer_id, standing
 

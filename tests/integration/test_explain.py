@@ -56,6 +56,7 @@ HISTORY = [
     order(6, "placed", 4 * DAY, "o1", total="100.10", items=ITEMS),
     order(7, "placed", 12 * DAY, "o2", total=50, items=[]),
     order(8, "updated", 12 * DAY + HOUR, "o2", total=60),
+    order(21, "updated", 12 * DAY + HOUR, "o2", total=61),
     order(9, "updated", 12 * DAY + 2 * HOUR, "o2", items=ITEMS[1:], status="packed"),
     order(10, "refunded", 13 * DAY, "o1", refund_id="r1", amount="0.10"),
     event(11, "order.refunded", 13 * DAY, refund_id="r2", order_id=None, currency="EUR", amount=5),
@@ -81,6 +82,9 @@ SEGMENTS = {
     },
     "never": {"customer_type": "individual"},
     "viewers": {"activity": {"name": "view", "count": {"operator": "gte", "value": 2}, "window": {"days": 5}}},
+    "converted": {
+        "sequence": {"steps": [{"activity": {"name": "view"}}, {"activity": {"name": "buy"}}], "within": {"days": 10}}
+    },
     "abandoned": {
         "sequence": {
             "steps": [{"activity": {"name": "view"}}, {"order": {}, "not": True}],
@@ -200,10 +204,11 @@ class TestConditions:
         """Values are those of now: money as text, counts whole, names that matched, instants of a sequence."""
         values = {key: [one["value"] for one in (await explained(service, key))["predicates"]] for key in SEGMENTS}
 
-        assert values["spenders"] == ["155.00"]
+        assert values["spenders"] == ["156.00"]
         assert values["shoppers"] == [["books"]]
         assert values["viewers"] == [3]
         assert values["abandoned"] == [None]
+        assert values["converted"] == [["2024-03-18T00:00:00Z", "2024-03-19T00:00:00Z"]]
         assert values["never"] == ["business"]
         assert values["everybody"] == []
 
@@ -238,6 +243,7 @@ class TestTime:
             "mixed": (False, 12, 34),
             "never": (False, None, None),
             "viewers": (True, 17, 22),
+            "converted": (True, 18, None),
             "abandoned": (False, None, 26),
         }
 
@@ -323,14 +329,18 @@ class TestOtherSegments:
         assert answer["changes_at"] is None
 
     @pytest.mark.parametrize(("is_included", "word"), [(True, "included"), (False, "excluded")])
-    async def test_own_pin(self, service: Service, is_included: bool, word: str) -> None:
-        """A pinned customer's conditions are shown, and nothing changes by time."""
+    async def test_own_pin(
+        self, service: Service, monkeypatch: pytest.MonkeyPatch, is_included: bool, word: str
+    ) -> None:
+        """A pinned customer's conditions are shown, and nothing changes by time, so that nobody looks for it."""
+        monkeypatch.setattr(use_case, "LOOKS_MAX", 0)
         await pin(service, service.ids["logins"], is_included)
         answer = await explained(service, "logins")
 
         assert (answer["pin"], answer["changes_at"]) == (word, None)
         assert answer["predicates"][0]["verdict"] is True
         assert "pinned" in answer["notes"][0]
+        assert "too many" not in answer["notes"][-1]
 
     async def test_kinds_of_other_segments(self, service: Service) -> None:
         """Drafts, archived and deleted segments have no members; a static one only those who are pinned."""
@@ -372,6 +382,13 @@ class TestOtherSegments:
             assert answer["predicates"][0]["verdict"] is True
             assert len(answer["notes"]) == 1
             assert status in answer["notes"][0]
+
+    async def test_a_draft_that_names_others(self, service: Service) -> None:
+        """The conditions of a draft are judged by the segments that it names, and time changes nothing yet."""
+        draft = await insert(service, {"member_of": str(service.ids["logins"])}, status="draft")
+        answer = await explained(service, draft)
+
+        assert (answer["predicates"][0]["value"], answer["changes_at"]) == (True, None)
 
     async def test_static(self, service: Service) -> None:
         """A static segment has no conditions; who is pinned is a member, known or not."""

@@ -176,9 +176,10 @@ async def shop_database(server_url: str, template: str) -> AsyncIterator[tuple[D
         ids = await service.define([{"key": key, "criteria": shop.SEGMENTS["readers"]} for key in keys])
         turn = "UPDATE customer_segments SET segment_type = 'static', criteria = '{}' WHERE id = :id"
         await service.run(turn, id=ids["listed"])
-        await service.run("UPDATE customer_segments SET status = 'draft' WHERE id = :id", id=ids["draft"])
         await service.take(history(), NOW)
         await service.fire(NOW)
+        # Its members have not left yet, as while a backfill runs.
+        await service.run("UPDATE customer_segments SET status = 'draft' WHERE id = :id", id=ids["draft"])
         for key, action, customers in (
             ("readers", REMOVE, ["c0003", "c0004", "c0005"]),
             ("readers", ADD, ["c0006", "c0007", "c0008"]),

@@ -55,7 +55,6 @@ class TestRefused:
             ({"traits": {"a": {"operator": "gt", "value": True}}}, "criteria.traits.a.value"),
             ({"traits": {"a": {"operator": "in", "value": []}}}, "criteria.traits.a.value"),
             ({"traits": {"a\0": {"operator": "exists"}}}, "criteria.traits.a\0"),
-            ({"activity": {"name": "x"}}, "criteria.activity"),
             ({"member_of": "x"}, "criteria.member_of"),
         ],
     )

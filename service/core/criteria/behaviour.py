@@ -12,6 +12,8 @@ from service.core.criteria.values import Values
 
 STEPS_MAX: Final = 10
 WHERE_TESTS_MAX: Final = 20
+#: What is asked of the count where no figure is named.
+_AT_LEAST_ONE: Final = {"operator": "gte", "value": 1}
 
 
 class BehaviourValues(Values):
@@ -24,11 +26,11 @@ class BehaviourValues(Values):
             return None
         stream = self._stream(source, path)
         window = self.window(source, path)
-        figures = [Figure(name) for name in source if name in tuple(Figure)]
+        figures = [Figure(name) for name in source if name in tuple(Figure)] or [Figure.COUNT]
+        tests = [self._figure(one, source.get(one, _AT_LEAST_ONE), f"{path}.{one}") for one in figures]
         if len(figures) > 1:
             return self.fault(path, f"must have at most one of {', '.join(Figure)}")
-        figure = figures[0] if figures else Figure.COUNT
-        test = self._figure(figure, source.get(figure, {"operator": "gte", "value": 1}), f"{path}.{figure}")
+        figure, test = figures[0], tests[0]
         if stream is None or test is None:
             return None
         name, operator, low, high = test
@@ -67,7 +69,7 @@ class BehaviourValues(Values):
             if not 1 <= len(tests) <= WHERE_TESTS_MAX:
                 return self.fault(here, f"must name 1 to {WHERE_TESTS_MAX} properties")
             for key, test in tests.items():
-                found = self.attribute_test(str(key), test, f"{here}.{str(key)[:100]}")
+                found = self.attribute_test(key, test, f"{here}.{key[:100]}")
                 if found is not None:
                     where.append(found)
         return None if name is None else Stream(name, tuple(sorted(where, key=_field)))
@@ -84,8 +86,8 @@ class BehaviourValues(Values):
         if not isinstance(listed, list) or not 2 <= len(listed) <= STEPS_MAX:
             return self.fault(here, f"must be a list of 2 to {STEPS_MAX} steps")
         steps = [self._step(step, f"{here}[{index}]") for index, step in enumerate(listed)]
-        if steps[0] is not None and steps[0].is_not:
-            return self.fault(f"{here}[0]", "must not be a not: the span begins with the first step")
+        if isinstance(listed[0], dict) and listed[0].get("not") is True:
+            return self.fault(f"{here}[0].not", "must not be true: the span begins with the first step")
         found = tuple(step for step in steps if step is not None)
         return SequencePredicate(found, within) if within and len(found) == len(steps) else None
 
@@ -99,10 +101,7 @@ class BehaviourValues(Values):
         if ("activity" in source) == ("order" in source):
             return self.fault(path, "must have either activity or order")
         if "order" in source:
-            order = self.mapping(source["order"], f"{path}.order", known=())
-            if order:
-                return self.fault(f"{path}.order", "must be {}")
-            return None if order is None else Step(None, is_not)
+            return Step(None, is_not) if source["order"] == {} else self.fault(f"{path}.order", "must be {}")
         here = f"{path}.activity"
         activity = self.mapping(source["activity"], here, known=("name", "where"))
         stream = None if activity is None else self._stream(activity, here)

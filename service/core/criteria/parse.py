@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any, Final, NamedTuple
 
 from service.core.criteria import fields
@@ -69,7 +70,7 @@ def parse_leaves(source: object, path: str = "criteria") -> tuple[Criteria, list
     parser = _Parser()
     criteria = parser.group(source, path, depth=0)
     if parser.predicates > PREDICATES_MAX:
-        parser.fault(path, f"has {parser.predicates} predicates; at most {PREDICATES_MAX} are allowed")
+        parser.fault(path, f"has more than {PREDICATES_MAX} predicates, the most there may be; the rest was not read")
     if parser.faults:
         raise CriteriaError(parser.faults)
     return criteria, parser.leaves
@@ -87,6 +88,11 @@ class _Parser(BehaviourValues):
         if len(self.faults) < FAULTS_MAX:
             self.faults.append(CriteriaFault(path, message))
 
+    @property
+    def is_full(self) -> bool:
+        """Whether reading on would only cost time: no fault more would be told, or there are too many predicates."""
+        return len(self.faults) >= FAULTS_MAX or self.predicates > PREDICATES_MAX
+
     def group(self, source: object, path: str, depth: int) -> Criteria:
         """A criteria object: the conjunction of its keys."""
         if depth > DEPTH_MAX:
@@ -95,10 +101,15 @@ class _Parser(BehaviourValues):
         if not isinstance(source, dict):
             self.fault(path, 'must be an object such as {"total_orders": {"operator": "gte", "value": 1}}')
             return All(())
-        parts = [part for key, value in source.items() if (part := self._key(str(key), value, path, depth))]
+        if not source:
+            self.count()  # asks nothing, and costs what a predicate costs
+        items = takewhile(lambda _: not self.is_full, source.items())
+        parts = [part for key, value in items if (part := self._key(key, value, path, depth))]
         return parts[0] if len(parts) == 1 else All(tuple(parts))
 
-    def _key(self, key: str, value: object, path: str, depth: int) -> Criteria | None:
+    def _key(self, key: object, value: object, path: str, depth: int) -> Criteria | None:
+        if not isinstance(key, str):
+            return self.fault(path, "must have texts as keys")
         here = f"{path}.{key[:100]}"
         if key in ("all", "any"):
             return self._several(key, value, here, depth)
@@ -106,7 +117,7 @@ class _Parser(BehaviourValues):
             return Not(self.group(value, here, depth + 1))
         reader = _READERS.get(key)
         if reader is None:
-            return self.fault(here, f"is no criterion; use one of {', '.join((*_READERS, 'all', 'any', 'not'))}")
+            return self.fault(here, _NO_CRITERION)
         criteria = reader(self, key, value, here)
         if criteria is not None and key not in _READERS_OF_PARTS:
             self.leaves.append(Leaf(here, {key: value}, criteria))
@@ -239,11 +250,11 @@ class _Parser(BehaviourValues):
             return self.fault(path, "must name at least one trait")
         parts: list[Criteria] = []
         for name, test in source.items():
-            here = f"{path}.{str(name)[:100]}"
+            here = f"{path}.{name[:100]}"
             self.count()
-            found = self.attribute_test(str(name), test, here, fields.TRAIT_PREFIX)
+            found = self.attribute_test(name, test, here, fields.TRAIT_PREFIX)
             if found is not None:
-                parts.append(self._part(here, key, str(name), test, found))
+                parts.append(self._part(here, key, name, test, found))
         return parts[0] if len(parts) == 1 else All(tuple(parts))
 
     def activity(self, key: str, value: object, path: str) -> Criteria | None:
@@ -282,5 +293,6 @@ _READERS: Final[dict[str, _Reader]] = {
     "member_of": _Parser.member_of,
     "not_member_of": _Parser.member_of,
 }
+_NO_CRITERION: Final = f"is no criterion; use one of {', '.join((*_READERS, 'all', 'any', 'not'))}"
 #: Readers that note a condition for each of their parts.
 _READERS_OF_PARTS: Final = ("location", "traits")

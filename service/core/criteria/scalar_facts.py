@@ -189,8 +189,8 @@ def _attributes(facts: Sequence[AttributesFact]) -> dict[str, Any]:
 def _refunds(facts: Sequence[RefundFact]) -> list[Refund]:
     first = {fact.refund_id: fact for fact in reversed(facts)}
     latest = {fact.refund_id: fact for fact in facts}
-    folded = (Refund(first[key].stamp.at, fact.order_id, fact.amount) for key, fact in latest.items())
-    return sorted(folded, key=_at)
+    # A dict keeps the place at which a key came in, so these ascend by the earliest fact.
+    return [Refund(first[key].stamp.at, fact.order_id, fact.amount) for key, fact in latest.items()]
 
 
 def _orders(facts: Sequence[OrderFact], refunds: Sequence[Refund]) -> list[Order]:
@@ -219,5 +219,5 @@ def _orders(facts: Sequence[OrderFact], refunds: Sequence[Refund]) -> list[Order
     return sorted(found, key=_at)
 
 
-def _at(one: Order | Refund) -> int:
-    return one.at
+def _at(order: Order) -> int:
+    return order.at

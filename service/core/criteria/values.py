@@ -20,7 +20,15 @@ LIST_ENTRIES_MAX: Final = 1_000
 TEXT_CHARACTERS_MAX: Final = 1_000
 NUMBER_MAX: Final = Decimal(10) ** 12
 TRAIT_DIGITS_MAX: Final = 38
+NUMBER_CHARACTERS_MAX: Final = 50
+DATE_CHARACTERS_MAX: Final = 40
 EXACT: Final = Context(prec=100)
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
+#: What JSON calls a number, and leading zeros: no blanks, no underscores, no digits of other scripts.
+_NUMBER_FORM: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_DATE_FORM: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?:[Zz]|[+-][0-9]{2}:[0-9]{2}))?"
+)
 _UUID_FORM: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -40,8 +48,10 @@ class Values(ABC):
         if len(value) > LIST_ENTRIES_MAX:
             return self.fault(path, f"must have at most {LIST_ENTRIES_MAX} keys")
         for key in value:
+            if not isinstance(key, str):
+                return self.fault(path, "must have texts as keys")
             if known is not None and key not in known:
-                self.fault(f"{path}.{str(key)[:100]}", f"is not known here; use {', '.join(known)}")
+                self.fault(f"{path}.{key[:100]}", f"is not known here; use {', '.join(known)}")
         return value
 
     def operator(self, value: object, path: str, allowed: tuple[str, ...]) -> str | None:
@@ -57,7 +67,7 @@ class Values(ABC):
         """A text that can be stored and compared."""
         if not isinstance(value, str) or not value or len(value) > TEXT_CHARACTERS_MAX:
             return self.fault(path, f"must be a text of 1 to {TEXT_CHARACTERS_MAX} characters")
-        if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
+        if _UNSTORABLE.search(value):
             return self.fault(path, "must not hold U+0000 or half a surrogate pair")
         return value
 
@@ -90,8 +100,8 @@ class Values(ABC):
 
     def decimal(self, value: object, path: str, decimals_max: int | None) -> Decimal | None:
         """An exact number below 10^12 in size; a decimal string does as well."""
-        number = self._number(value if not isinstance(value, str) or len(value) <= 50 else None)
-        if number is None or abs(number) >= NUMBER_MAX:
+        number = self._number(value)
+        if number is None or number.copy_abs() >= NUMBER_MAX:
             return self.fault(path, "must be a number smaller than 10^12 in size")
         exponent = number.normalize(EXACT).as_tuple().exponent
         if decimals_max is not None and isinstance(exponent, int) and -exponent > decimals_max:
@@ -106,6 +116,8 @@ class Values(ABC):
             return None
         if isinstance(value, int):
             return Decimal(value) if abs(value) < 10**TRAIT_DIGITS_MAX else None
+        if isinstance(value, str) and (len(value) > NUMBER_CHARACTERS_MAX or not _NUMBER_FORM.fullmatch(value)):
+            return None
         try:
             # repr gives the shortest text that reads back as this float: 99.99 stays 99.99.
             number = Decimal(repr(value) if isinstance(value, float) else value)
@@ -135,7 +147,7 @@ class Values(ABC):
 
     def exact(self, value: object, path: str) -> Decimal | None:
         """An exact number of at most TRAIT_DIGITS_MAX digits."""
-        number = self._number(value if not isinstance(value, str) or len(value) <= 50 else None)
+        number = self._number(value)
         if number is None:
             return self.fault(path, f"must be a number of at most {TRAIT_DIGITS_MAX} digits")
         return number
@@ -151,14 +163,14 @@ class Values(ABC):
     def date(self, value: object, path: str) -> tuple[int, int] | None:
         """First and last microsecond that a date stands for: a whole UTC day, or one instant."""
         message = "must be a date such as 2024-02-29 or an instant with offset such as 2024-02-29T12:00:00Z"
-        if not isinstance(value, str) or not 10 <= len(value) <= 40:
+        if not isinstance(value, str) or len(value) > DATE_CHARACTERS_MAX or not _DATE_FORM.fullmatch(value):
             return self.fault(path, message)
         try:
             if len(value) == 10:
                 day = Date.fromisoformat(value)
                 first = instants.from_datetime(datetime(day.year, day.month, day.day, tzinfo=instants.EPOCH.tzinfo))
                 if not instants.INSTANT_MIN <= first <= instants.INSTANT_MAX:
-                    return self.fault(path, "must lie within the years 1 to 9999")
+                    return self.fault(path, "must lie between 0001-01-02 and 9999-12-30")
                 return first, first + instants.DAY - 1
             instant = instants.parse(value)
         except ValueError:
