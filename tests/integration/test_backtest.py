@@ -31,7 +31,7 @@ from tests import oracle, shop
 from tests.exact import DataSet, data_folder, data_sets
 from tests.facts import Service, stored_facts
 from tests.property.criteria_cases import line_of
-from tests.strategies import GRID, START, situations
+from tests.strategies import situations
 
 DAY = instants.DAY
 NOW = instants.parse(shop.CLOCK)
@@ -67,23 +67,20 @@ def expected(members: Sequence[set[str]], moments: Sequence[int]) -> list[Step]:
 
 
 @settings(
-    max_examples=30,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-@given(
-    situation=situations(),
-    moments=st.sets(
-        st.builds(lambda n, shift: START + n * GRID + shift, st.integers(-1, 60), st.sampled_from([0, 1, -1]))
-    ),
-    size=st.sampled_from([1, 2, 3, 1_000]),
-)
+@given(situation=situations(), data=st.data())
 async def test_equals_the_contract_read_literally(
-    database: Database, situation: tuple[list[dict], dict[str, dict]], moments: set[int], size: int
+    database: Database, situation: tuple[list[dict], dict[str, dict]], data: st.DataObject
 ) -> None:
     """At every instant the members are those of the events up to it, however the instants are divided; so are steps."""
     events, definitions = situation
-    when = sorted(moments)
+    spans = {0, *(span for criteria in definitions.values() for span in oracle.spans_of(criteria))}
+    edges = {instants.parse(one["time"]) + span + shift for one in events for span in spans for shift in (-1, 0, 1)}
+    when = sorted(data.draw(st.sets(st.sampled_from(sorted(edges)), min_size=1, max_size=14)))
+    size = data.draw(st.sampled_from([1, 2, 3, 1_000]))
     names = {str(customer_uuid(one["data"]["customer_id"])): one["data"]["customer_id"] for one in events}
     async with stored_facts(database, decoded([line_of(event) for event in events])) as connection:
         await prepare(connection)

@@ -83,7 +83,8 @@ SEGMENTS = {
     "never": {"customer_type": "individual"},
     "viewers": {"activity": {"name": "view", "count": {"operator": "gte", "value": 2}, "window": {"days": 5}}},
     "converted": {
-        "sequence": {"steps": [{"activity": {"name": "view"}}, {"activity": {"name": "buy"}}], "within": {"days": 10}}
+        "activity": {"name": "view"},
+        "sequence": {"steps": [{"activity": {"name": "other"}}, {"activity": {"name": "buy"}}], "within": {"days": 20}},
     },
     "abandoned": {
         "sequence": {
@@ -208,7 +209,7 @@ class TestConditions:
         assert values["shoppers"] == [["books"]]
         assert values["viewers"] == [3]
         assert values["abandoned"] == [None]
-        assert values["converted"] == [["2024-03-18T00:00:00Z", "2024-03-19T00:00:00Z"]]
+        assert values["converted"] == [3, ["2024-03-01T00:00:00Z", "2024-03-19T00:00:00Z"]]
         assert values["never"] == ["business"]
         assert values["everybody"] == []
 

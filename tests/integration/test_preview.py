@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -23,7 +23,11 @@ from service.core import instants
 from service.core.criteria.parse import parse_criteria
 from tests import shop
 from tests.conftest import database_copy
+from tests.drafts import DAY, Draft, between, compare, placed, refunded
+from tests.drafts import NOW as EDGES_NOW
 from tests.facts import Service, fetch
+from tests.integration.test_criteria_sql import EDGES
+from tests.oracle import spans_of
 from tests.property.criteria_cases import line_of
 from tests.strategies import criteria as any_criteria
 from tests.strategies import histories
@@ -32,19 +36,13 @@ from tests.world import AUTHOR
 NOW = shop.START + shop.DAYS * instants.DAY
 LATER = instants.parse("2024-03-01T00:00:00Z")
 CUSTOMERS = 60
+#: All that a test of its own leaves behind.
+EMPTY_TABLES = ", ".join(
+    table.name for table in metadata.sorted_tables if table.name not in ("catalogue", "users", "alembic_version")
+)
 WINDOW = {"window": {"days": 40}}
 WIDE = {"window": {"days": 36_500}}
 VIEWED = {"name": "viewed"}
-
-
-def compare(operator: str, value: Any, **more: Any) -> dict[str, Any]:
-    """A test object."""
-    return {"operator": operator, "value": value, **more}
-
-
-def between(low: Any, high: Any, **more: Any) -> dict[str, Any]:
-    """A test object with two bounds."""
-    return {"operator": "between", "min_value": low, "max_value": high, **more}
 
 
 #: What it asks -> criteria; "{readers}" and "{listed}" stand for the ids of segments.
@@ -219,9 +217,64 @@ async def test_cases_tell_apart(shop_database: tuple[Database, dict[str, str]]) 
     assert sum(0 < count < everybody for count in counts) > 0.85 * len(counts)
 
 
-EMPTY_TABLES = ", ".join(
-    table.name for table in metadata.sorted_tables if table.name not in ("catalogue", "users", "alembic_version")
-)
+#: Beside the edges of the interpreter over the facts: what only the folds could get wrong.
+FOLD_EDGES: dict[str, tuple[list[Draft], dict[str, Any], bool]] = {
+    "a refund that lost its order has a date of its own": (
+        [placed(5 * DAY), refunded(2 * DAY, 4, "o"), refunded(0, 6)],
+        {"total_spent": compare("eq", 0, window={"days": 1}), "average_order_value": compare("eq", 4)},
+        True,
+    ),
+    "a refund that found its order follows it": (
+        [placed(5 * DAY), refunded(DAY, 4), refunded(0, 6, "o")],
+        {"total_spent": compare("eq", 4, window={"days": 6}), "total_orders": compare("eq", 0, window={"days": 2})},
+        True,
+    ),
+    "a refund without order is there before its window ends": (
+        [placed(5 * DAY), refunded(DAY - 1, 4)],
+        {"total_spent": compare("eq", -4, window={"days": 1})},
+        True,
+    ),
+    "an order, and then not what was never done": (
+        [placed(5 * DAY)],
+        {"sequence": {"steps": [{"order": {}}, {"activity": VIEWED, "not": True}], "within": {"days": 5}}},
+        True,
+    ),
+    "all names, one of them too long ago": (
+        [placed(DAY, "a"), placed(0, "b", items=[{"product_id": "q"}])],
+        {"purchased_products": {"all": ["p", "q"], "window": {"days": 1}}},
+        False,
+    ),
+    "all names, each lately again": (
+        [placed(DAY, "a"), placed(DAY - 1, "c"), placed(0, "b", items=[{"product_id": "q"}])],
+        {"purchased_products": {"all": ["p", "q"], "window": {"days": 1}}},
+        True,
+    ),
+}
+
+
+async def test_edges(database: Database) -> None:
+    """Each rule of the contract holds at its edge, in the folds as in the facts; what fails is named."""
+    failed = []
+    for name, (drafts, criteria, expected) in {**EDGES, **FOLD_EDGES}.items():
+        service = Service(database, "EUR")
+        await service.run(f"TRUNCATE {EMPTY_TABLES}")
+        await service.take(list(lines_of(drafts)), EDGES_NOW)
+        await service.fire(EDGES_NOW)
+        facts = await told(database, criteria, EDGES_NOW)
+        if not (await shown(database, criteria, EDGES_NOW)).count == len(facts) == expected:
+            failed.append(name)
+
+    assert failed == []
+
+
+def lines_of(drafts: list[Draft]) -> Iterator[bytes]:
+    """One customer's events as they come from Kafka."""
+    for number, (kind, age, data) in enumerate(drafts):
+        rest = dict(data)
+        envelope = {"specversion": "1.0", "id": rest.pop("id", f"e{number}"), "type": kind}
+        envelope |= {name: rest.pop(name) for name in ("sequence",) if name in rest}
+        envelope |= {"time": instants.to_text(EDGES_NOW - age), "data": {"customer_id": "c", **rest}}
+        yield json.dumps(envelope).encode()
 
 
 @settings(
@@ -236,8 +289,9 @@ async def test_folds_equal_facts_whatever_happens(database: Database, data: st.D
     several = data.draw(st.lists(any_criteria([], events), min_size=3, max_size=6))
     service = Service(database, "USD")
     await service.run(f"TRUNCATE {EMPTY_TABLES}")
-    at = st.sampled_from([event["time"] for event in events]).map(instants.parse)
-    now = data.draw(at | st.just(LATER))
+    spans = sorted({0, *(span for criteria in several for span in spans_of(criteria))})
+    edges = {instants.parse(event["time"]) + span + shift for event in events for span in spans for shift in (0, -1)}
+    now = data.draw(st.sampled_from(sorted(edges)) | st.just(LATER))
     await service.take([line_of(event) for event in events], now, size=5)
     await service.fire(now)
     for criteria in several:

@@ -135,6 +135,10 @@ _sequence = st.builds(
 )
 
 
+#: Every criterion that is generated.
+CRITERIA_KEYS = (*_keys, "activity", "sequence", "member_of", "not_member_of")
+
+
 def _leaves(others: Sequence[str]) -> st.SearchStrategy[dict[str, Any]]:
     leaves = [
         (5, _attribute),

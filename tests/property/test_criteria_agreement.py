@@ -8,20 +8,23 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from service.adapters.postgres.database import Database
 from service.core import instants, money
 from service.core.criteria.fields import LOCATION_PARTS
+from service.core.criteria.operators import ATTRIBUTE_OPERATORS, NUMBER_OPERATORS
+from service.core.criteria.parse import CriteriaError, parse_criteria
 from service.core.profiles.profile import Profile
 from tests.facts import stored_facts
 from tests.offline import Engine, catalogue_of
-from tests.property.criteria_cases import criteria_lists, line_of
+from tests.property.criteria_cases import CRITERIA_KEYS, criteria_lists, line_of
 from tests.property.effort import examples
 from tests.property.event_cases import event_lists
 from tests.property.interpreters import Answers, Case, by_facts, columnar, differences, literal, scalar
-from tests.property.value_cases import CUSTOMERS, KEYS, PLACES, as_of_instants
+from tests.property.value_cases import COMPARE, CUSTOMERS, KEYS, PLACES, PROPERTY_TESTS, as_of_instants
 
 LATER = instants.parse("2030-01-01T00:00:00Z")
 DATES = {"registration_date": "registered_at", "last_order_date": "last_order_at", "last_login": "last_login_at"}
@@ -58,6 +61,17 @@ def portrait(profile: Profile) -> dict[str, Any]:
         part = {"location": {plural: list(PLACES) if value is None else [value]}}
         parts.append({"not": part} if value is None else part)
     return {"all": parts}
+
+
+def test_all_of_the_language_is_generated() -> None:
+    """Whatever the parser reads is among the cases below: every criterion, and every operator of the truth table."""
+    with pytest.raises(CriteriaError) as caught:
+        parse_criteria({"no such criterion": 1})
+    told = caught.value.faults[0].message.removeprefix("is no criterion; use one of ").split(", ")
+
+    assert set(PROPERTY_TESTS) == set(ATTRIBUTE_OPERATORS)
+    assert {*COMPARE, "between"} == set(NUMBER_OPERATORS)
+    assert {*CRITERIA_KEYS, "all", "any", "not"} == set(told)
 
 
 @settings(max_examples=examples(120), deadline=None, suppress_health_check=UNCHECKED)

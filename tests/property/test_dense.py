@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from random import Random
 from typing import Any
 
 from hypothesis import HealthCheck, given, note, settings
@@ -23,75 +24,65 @@ LATER = START + 3 * MINUTES * instants.MINUTE
 CRITERIA = 10
 UNCHECKED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 
-_hold = st.sampled_from
-_number = _hold((1, 1, 2, "1", True))
-_order = _hold(("o1", "o2"))
-_drafts = st.one_of(
-    *[st.builds(lambda name, n: ("customer.activity", {"name": name, "properties": {"n": n}}), _hold("abc"), _number)]
-    * 4,
-    _order.map(lambda name: ("order.placed", {"order_id": name, "currency": "EUR", "total": 1})),
-    _order.map(lambda name: ("order.cancelled", {"order_id": name})),
-)
-_instants = _hold([START + minute * instants.MINUTE for minute in range(MINUTES)])
+
+def a_stream(chance: Random) -> dict[str, Any]:
+    """Activities of a name, sometimes only those with a number."""
+    where = {"where": {"n": {"operator": "eq", "value": 1}}} if chance.random() < 0.2 else {}
+    return {"name": chance.choice("abc"), **where}
+
+
+def a_sequence(chance: Random) -> dict[str, Any]:
+    """Two to six steps, the later ones of which may be nots."""
+    steps: list[dict[str, Any]] = []
+    for place in range(chance.randint(2, 6)):
+        step = {"order": {}} if chance.random() < 0.2 else {"activity": a_stream(chance)}
+        steps.append({**step, "not": True} if place and chance.random() < 0.3 else step)
+    return {"sequence": {"steps": steps, "within": {"minutes": chance.randint(1, MINUTES)}}}
+
+
+def a_figure(chance: Random) -> dict[str, Any]:
+    """A figure of activities, often within a window."""
+    figure = chance.choice(("count", "sum", "avg", "min", "max", "distinct"))
+    test = {"operator": chance.choice(("eq", "gt", "gte", "lt", "lte")), "value": chance.choice((0, 1, 2, 3, "1.5", 5))}
+    window = {"window": {"minutes": chance.randint(1, MINUTES)}} if chance.random() < 0.7 else {}
+    return {"activity": {**a_stream(chance), figure: test if figure == "count" else test | {"property": "n"}, **window}}
+
+
+def an_event(chance: Random, number: int) -> dict[str, Any]:
+    """What one customer did at some minute."""
+    order = {"order_id": chance.choice(("o1", "o2"))}
+    activity = {"name": chance.choice("abc"), "properties": {"n": chance.choice((1, 1, 2, 2.5, "1", True, None))}}
+    kind, data = chance.choices(
+        [
+            ("customer.activity", activity),
+            ("order.placed", {**order, "currency": "EUR", "total": 1}),
+            ("order.cancelled", order),
+        ],
+        weights=[7, 2, 1],
+    )[0]
+    return {
+        "specversion": "1.0",
+        "id": f"e{number:02d}",
+        "type": kind,
+        "time": instants.to_text(START + chance.randrange(MINUTES) * instants.MINUTE),
+        "data": {"customer_id": "ann", **data},
+    }
 
 
 @st.composite
-def dense_histories(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """What one customer did within a few minutes, in the order of arrival."""
-    drafts = draw(st.lists(st.tuples(_instants, _drafts), min_size=5, max_size=25))
-    return [
-        {
-            "specversion": "1.0",
-            "id": f"e{number:02d}",
-            "type": kind,
-            "time": instants.to_text(at),
-            "data": {"customer_id": "ann", **data},
-        }
-        for number, (at, (kind, data)) in enumerate(drafts)
-    ]
+def dense_situations(draw: st.DrawFn) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Events in the order of arrival, and criteria by key; by plain chance, whose examples are less alike."""
+    chance = draw(st.randoms(use_true_random=True))
+    events = [an_event(chance, number) for number in range(chance.randint(4, 25))]
+    kinds = (a_sequence, a_sequence, a_figure)
+    return events, {str(place): chance.choice(kinds)(chance) for place in range(CRITERIA)}
 
 
-_span = st.integers(1, MINUTES).map(lambda minutes: {"minutes": minutes})
-_where = _hold(({}, {}, {}, {"where": {"n": {"operator": "eq", "value": 1}}}))
-_step = st.one_of(
-    *[st.builds(lambda name, where: {"activity": {"name": name, **where}}, _hold("abc"), _where)] * 3,
-    st.just({"order": {}}),
-)
-_sequences = st.builds(
-    lambda first, rest, within: {"sequence": {"steps": [first, *rest], "within": within}},
-    _step,
-    st.lists(st.builds(lambda step, rest: step | rest, _step, _hold(({}, {}, {"not": True}))), min_size=1, max_size=6),
-    _span,
-)
-_test = st.builds(
-    lambda operator, value: {"operator": operator, "value": value},
-    _hold(("eq", "gt", "gte", "lt", "lte")),
-    _hold((0, 1, 2, 3, "1.5", 4, 5)),
-)
-_figures = st.builds(
-    lambda figure, test, where, name, window: {
-        "activity": {
-            "name": name,
-            **where,
-            figure: test if figure == "count" else test | {"property": "n"},
-            **({} if window is None else {"window": window}),
-        }
-    },
-    _hold(("count", "sum", "avg", "min", "max", "distinct")),
-    _test,
-    _where,
-    _hold("abc"),
-    st.none() | _span,
-)
-_criteria = st.lists(st.one_of(_sequences, _sequences, _figures), min_size=CRITERIA, max_size=CRITERIA).map(
-    lambda several: {str(place): one for place, one in enumerate(several)}
-)
-
-
-@settings(max_examples=examples(300), deadline=None, suppress_health_check=UNCHECKED)
-@given(events=dense_histories(), several=_criteria, sizes=st.lists(st.integers(1, 9), min_size=1, max_size=3))
-def test_joined_and_left_are_the_function_of_time(events: list, several: dict[str, dict], sizes: list) -> None:
+@settings(max_examples=examples(600), deadline=None, suppress_health_check=UNCHECKED)
+@given(situation=dense_situations(), sizes=st.lists(st.integers(1, 9), min_size=1, max_size=3))
+def test_joined_and_left_are_the_function_of_time(situation: tuple, sizes: list) -> None:
     """Each change comes at its instant, whether an event or time alone brings it about."""
+    events, several = situation
     engine = Engine(catalogue_of([{"key": key, "criteria": one} for key, one in several.items()]), LATER, "EUR")
     decoded = engine.read(map(line_of, sorted(events, key=oracle.stamp)))
     place = turn = 0
@@ -104,16 +95,16 @@ def test_joined_and_left_are_the_function_of_time(events: list, several: dict[st
     assert found == oracle.transitions(events, several, LATER)
 
 
-@settings(max_examples=examples(100), deadline=None, suppress_health_check=UNCHECKED)
+@settings(max_examples=examples(150), deadline=None, suppress_health_check=UNCHECKED)
 @given(
-    events=dense_histories(),
-    several=_criteria,
+    situation=dense_situations(),
     minutes=st.lists(st.integers(0, 2 * MINUTES), min_size=4, max_size=4, unique=True),
 )
 async def test_all_interpreters_agree(
-    database: Database, compared: Counter[str], events: list, several: dict[str, dict], minutes: list
+    database: Database, compared: Counter[str], situation: tuple, minutes: list
 ) -> None:
     """Columns, SQL, scalar and oracle give one answer at every instant."""
+    events, several = situation
     decoded = Engine(catalogue_of([]), LATER, "EUR").read(map(line_of, events))
     moments = [START + minute * instants.MINUTE for minute in minutes]
     answers: dict[str, Answers] = {"columns": {}, "scalar": {}, "oracle": {}}

@@ -90,14 +90,23 @@ def sortable(value: Any) -> Any:
 windows = {"window": hold(SPANS)}
 COMPARE = ("eq", "gt", "gte", "lt", "lte")
 
-property_test = st.one_of(
-    tested(hold(("eq", "ne")), scalars),
-    tested(hold(("gt", "gte", "lt", "lte")), hold((*TEXTS, *NUMBERS))),
-    tested(st.just("in"), st.lists(scalars, min_size=1, max_size=3)),
-    tested(st.just("contains"), hold(TEXTS[1:])),
-    tested(st.just("exists"), st.booleans()),
-    between(hold(NUMBERS)),
-    st.tuples(hold(TEXTS), hold(TEXTS)).map(
-        lambda two: {"operator": "between", "min_value": min(two), "max_value": max(two)}
-    ),
+
+def _one(operator: str, value: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return tested(st.just(operator), value)
+
+
+_ordered = hold((*TEXTS, *NUMBERS))
+_texts_between = st.tuples(hold(TEXTS), hold(TEXTS)).map(
+    lambda two: {"operator": "between", "min_value": min(two), "max_value": max(two)}
 )
+#: Every operator of the truth table, with values that it takes.
+PROPERTY_TESTS = {
+    "eq": _one("eq", scalars),
+    "ne": _one("ne", scalars),
+    "in": _one("in", st.lists(scalars, min_size=1, max_size=3)),
+    **{operator: _one(operator, _ordered) for operator in ("gt", "gte", "lt", "lte")},
+    "between": st.one_of(between(hold(NUMBERS)), _texts_between),
+    "contains": _one("contains", hold(TEXTS[1:])),
+    "exists": _one("exists", st.booleans()),
+}
+property_test = st.one_of(*PROPERTY_TESTS.values())

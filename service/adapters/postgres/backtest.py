@@ -190,7 +190,7 @@ def _edge(predicate: Predicate) -> tuple[Sequence[str], int]:
         return _ORDERS + _ACTIVITIES, predicate.within
     if isinstance(predicate, MemberPredicate):
         return _PINS, 0
-    return _ORDERS, 0
+    return _ORDERS, predicate.window or 0
 
 
 _ORDERS: Final = ("order_facts", "refunds")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import re
 from abc import ABC, abstractmethod
 from datetime import date as Date  # noqa: N812 - the reader below is named date, as the criteria's key is
 from datetime import datetime
-from decimal import Context, Decimal, InvalidOperation
+from decimal import Context, Decimal
 from typing import Any, Final
 from uuid import UUID
 
@@ -23,9 +22,10 @@ TRAIT_DIGITS_MAX: Final = 38
 NUMBER_CHARACTERS_MAX: Final = 50
 DATE_CHARACTERS_MAX: Final = 40
 EXACT: Final = Context(prec=100)
+_WHOLE_MAX: Final = 10**TRAIT_DIGITS_MAX
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 #: What JSON calls a number, and leading zeros: no blanks, no underscores, no digits of other scripts.
-_NUMBER_FORM: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
+_NUMBER_FORM: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
 _DATE_FORM: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?:[Zz]|[+-][0-9]{2}:[0-9]{2}))?"
 )
@@ -63,12 +63,12 @@ class Values(ABC):
             return self.fault(f"{path}.operator", f"must be one of {', '.join(allowed)}")
         return operator
 
-    def text(self, value: object, path: str) -> str | None:
-        """A text that can be stored and compared."""
+    def text(self, value: object, path: str, index: int | None = None) -> str | None:
+        """A text that can be stored and compared; `index` where it stands in a list at the path."""
         if not isinstance(value, str) or not value or len(value) > TEXT_CHARACTERS_MAX:
-            return self.fault(path, f"must be a text of 1 to {TEXT_CHARACTERS_MAX} characters")
+            return self.fault(_place(path, index), f"must be a text of 1 to {TEXT_CHARACTERS_MAX} characters")
         if _UNSTORABLE.search(value):
-            return self.fault(path, "must not hold U+0000 or half a surrogate pair")
+            return self.fault(_place(path, index), "must not hold U+0000 or half a surrogate pair")
         return value
 
     def uuid(self, value: object, path: str) -> UUID | None:
@@ -95,7 +95,7 @@ class Values(ABC):
             return self.fault(path, "must be a list of at least one text")
         if len(value) > LIST_ENTRIES_MAX:
             return self.fault(path, f"must have at most {LIST_ENTRIES_MAX} entries")
-        found = [self.text(one, f"{path}[{index}]") for index, one in enumerate(value)]
+        found = [self.text(one, path, index) for index, one in enumerate(value)]
         return tuple(dict.fromkeys(one for one in found if one is not None)) or None
 
     def decimal(self, value: object, path: str, decimals_max: int | None) -> Decimal | None:
@@ -110,18 +110,18 @@ class Values(ABC):
 
     @staticmethod
     def _number(value: object) -> Decimal | None:
-        if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
-            return None
-        if isinstance(value, float) and not math.isfinite(value):
-            return None
         if isinstance(value, int):
-            return Decimal(value) if abs(value) < 10**TRAIT_DIGITS_MAX else None
-        if isinstance(value, str) and (len(value) > NUMBER_CHARACTERS_MAX or not _NUMBER_FORM.fullmatch(value)):
-            return None
-        try:
+            return Decimal(value) if not isinstance(value, bool) and -_WHOLE_MAX < value < _WHOLE_MAX else None
+        if isinstance(value, float):
             # repr gives the shortest text that reads back as this float: 99.99 stays 99.99.
-            number = Decimal(repr(value) if isinstance(value, float) else value)
-        except InvalidOperation:
+            number = Decimal(repr(value))
+        elif isinstance(value, str):
+            if len(value) > NUMBER_CHARACTERS_MAX or not _NUMBER_FORM.fullmatch(value):
+                return None
+            number = Decimal(value)
+        elif isinstance(value, Decimal):
+            number = value
+        else:
             return None
         if not number.is_finite() or len(number.as_tuple().digits) > TRAIT_DIGITS_MAX:
             return None
@@ -202,16 +202,15 @@ class Values(ABC):
             return self.fault(here, f"must be a number or a text; {operator} does not order booleans")
         return value
 
-    def _scalar(self, value: object, path: str) -> Scalar | None:
+    def _scalar(self, value: object, path: str, index: int | None = None) -> Scalar | None:
         if isinstance(value, bool):
             return value
         if isinstance(value, str):
-            if value == "":
-                return value
-            return self.text(value, path)
+            return self.text(value, path, index) if value else value
         number = self._number(value)
         if number is None:
-            return self.fault(path, f"must be a text, a boolean or a number of at most {TRAIT_DIGITS_MAX} digits")
+            message = f"must be a text, a boolean or a number of at most {TRAIT_DIGITS_MAX} digits"
+            return self.fault(_place(path, index), message)
         return number
 
     def _scalars(self, value: object, path: str) -> tuple[Scalar, ...] | None:
@@ -219,5 +218,9 @@ class Values(ABC):
             return self.fault(path, "must be a list of at least one value")
         if len(value) > LIST_ENTRIES_MAX:
             return self.fault(path, f"must have at most {LIST_ENTRIES_MAX} entries")
-        found = [self._scalar(one, f"{path}[{index}]") for index, one in enumerate(value)]
+        found = [self._scalar(one, path, index) for index, one in enumerate(value)]
         return tuple(one for one in found if one is not None) or None
+
+
+def _place(path: str, index: int | None) -> str:
+    return path if index is None else f"{path}[{index}]"
