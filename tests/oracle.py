@@ -25,6 +25,8 @@ from tests.oracle_values import (
 
 #: In tests the id of the segment with a key is uuid5(SPACE, key), as in tests/offline.py.
 SPACE = UUID("00000000-0000-0000-0000-0000000000aa")
+#: A change by hand: (instant, customer, segment's key, in or out; None takes the pin away).
+Pin = tuple[int, str, str, bool | None]
 FIGURES = ("count", "sum", "avg", "min", "max", "distinct")
 
 
@@ -127,12 +129,18 @@ class Customer:
 
 
 class World:
-    """One customer at one instant among all definitions, which may ask for one another."""
+    """One customer at one instant among all definitions, which may ask for one another; `pins` by segment's key."""
 
-    def __init__(self, customer: Customer, at: int, segments: dict[str, dict]) -> None:
+    def __init__(self, customer: Customer, at: int, segments: dict[str, dict], pins: dict[str, bool]) -> None:
         self.customer = customer
         self.at = at
-        self.segments = {UUID(segment_id(key)): criteria for key, criteria in segments.items()}
+        self.segments = segments
+        self.pins = pins
+        self.keys = {UUID(segment_id(key)): key for key in segments}
+
+    def is_member(self, key: str) -> bool:
+        """A pin counts whatever the criteria say."""
+        return self.pins[key] if key in self.pins else self.holds(self.segments[key])
 
     def holds(self, criteria: dict) -> bool:
         """Whether the customer satisfies criteria; a criteria object is the conjunction of its keys."""
@@ -146,7 +154,8 @@ class World:
         if key == "not":
             return not self.holds(value)
         if key in ("member_of", "not_member_of"):
-            return self._is_member(value) == (key == "member_of")
+            other = self.keys.get(UUID(value))  # what is not among the definitions has no members
+            return (other is not None and self.is_member(other)) == (key == "member_of")
         if key == "activity":
             return self._activity(value)
         if key == "sequence":
@@ -169,11 +178,6 @@ class World:
             return all(scalar_passes(attributes.get("traits." + name), test) for name, test in value.items())
         found = attributes.get(key)
         return found is not None and comparable(found) == comparable(value)
-
-    def _is_member(self, other: str) -> bool:
-        """A segment that is not among the definitions has no members."""
-        criteria = self.segments.get(UUID(other))
-        return criteria is not None and self.holds(criteria)
 
     def _number(self, key: str, test: dict) -> bool:
         orders, spent = self.customer.figures(self.at, span(test["window"]) if "window" in test else None)
@@ -233,27 +237,19 @@ class World:
         )
 
 
-def holds(criteria: dict, customer: Customer, at: int, segments: dict[str, dict] | None = None) -> bool:
-    """Whether a customer satisfies criteria at an instant, among other definitions by key."""
-    return World(customer, at, segments or {}).holds(criteria)
+def pins_at(pins: Iterable[Pin], customer_id: str, at: int) -> dict[str, bool]:
+    """What this customer is pinned to at an instant, by segment's key; of two pins the later counts, None ends it."""
+    mine = sorted((one for one in pins if one[1] == customer_id and one[0] <= at), key=lambda one: one[0])
+    return {key: pin for key, pin in {one[2]: one[3] for one in mine}.items() if pin is not None}
 
 
-def by_customer(events: Iterable[dict]) -> dict[str, list[dict]]:
-    """The events of each customer, each id once; guests are nobody."""
-    found: dict[str, dict[str, dict]] = {}
-    for event in events:
-        if event["data"]["customer_id"] is not None:
-            found.setdefault(event["data"]["customer_id"], {})[event["id"]] = event
-    return {customer_id: list(some.values()) for customer_id, some in found.items()}
-
-
-def members_at(events: list[dict], segments: dict[str, dict], at: int) -> dict[str, set[str]]:
+def members_at(events: list[dict], segments: dict[str, dict], at: int, pins: Iterable[Pin] = ()) -> dict[str, set[str]]:
     """Members by segment at an instant."""
     found: dict[str, set[str]] = {key: set() for key in segments}
     for customer_id, some in by_customer(event for event in events if micros(event["time"]) <= at).items():
-        world = World(Customer(some), at, segments)
-        for key, criteria in segments.items():
-            if world.holds(criteria):
+        world = World(Customer(some), at, segments, pins_at(pins, customer_id, at))
+        for key in segments:
+            if world.is_member(key):
                 found[key].add(customer_id)
     return found
 
@@ -271,7 +267,9 @@ def spans_of(criteria: Any) -> set[int]:
     return found
 
 
-def transitions(events: list[dict], segments: dict[str, dict], until: int) -> list[tuple[str, str, int, str]]:
+def transitions(
+    events: list[dict], segments: dict[str, dict], until: int, pins: Iterable[Pin] = ()
+) -> list[tuple[str, str, int, str]]:
     """(customer, segment, instant, joined|left), net of each instant, sorted: membership as a function of time.
 
     Time alone changes something only at t + span, t being the instant of an event and span one that criteria name.
@@ -281,12 +279,13 @@ def transitions(events: list[dict], segments: dict[str, dict], until: int) -> li
     for customer_id, some in by_customer(events).items():
         times = {micros(event["time"]) for event in some}
         first = min(times)
-        looks = sorted(at for at in times | {t + span for t in times for span in spans} if first <= at <= until)
+        edges = {t + span for t in times for span in spans} | {pin[0] for pin in pins if pin[1] == customer_id}
         was: dict[str, bool] = dict.fromkeys(segments, False)
-        for at in looks:
-            world = World(Customer(event for event in some if micros(event["time"]) <= at), at, segments)
-            for key, criteria in segments.items():
-                now = world.holds(criteria)
+        for at in sorted(at for at in times | edges if first <= at <= until):
+            known = Customer(event for event in some if micros(event["time"]) <= at)
+            world = World(known, at, segments, pins_at(pins, customer_id, at))
+            for key in segments:
+                now = world.is_member(key)
                 if now != was[key]:
                     found.append((customer_id, key, at, "joined" if now else "left"))
                     was[key] = now

@@ -263,13 +263,13 @@ class TestUpdate:
         assert [fault["path"] for fault in response.json()["errors"]] == ([path] if path else [])
         assert (await api.catalogue())[0] == 1
 
-    async def test_dry_run_is_not_ignored(self, api: Api) -> None:
-        """A parameter that this version does not know is refused: a dry run must not change anything."""
+    async def test_misspelt_dry_run_is_not_ignored(self, api: Api) -> None:
+        """A parameter that is not known is refused: what was meant as a dry run must not change anything."""
         segment = await api.create()
-        response = await api.send("PUT", f"/{segment['id']}?dry_run=true", json={"status": "archived"})
+        response = await api.send("PUT", f"/{segment['id']}?dryrun=true", json={"status": "archived"})
 
         assert response.status_code == 422
-        assert response.json()["errors"][0]["path"] == "dry_run"
+        assert response.json()["errors"][0]["path"] == "dryrun"
         assert (await api.row(segment["id"])).status == "active"
 
 

@@ -57,6 +57,11 @@ EDGES: dict[str, tuple[list[Draft], dict[str, Any], bool]] = {
         False,
     ),
     "an order's date is its earliest placed": ([placed(0), placed(2 * DAY)], {"total_orders": ONE}, False),
+    "an order that was not placed does not count": (
+        [("order.updated", 0, {"order_id": "o", "total": 5})],
+        {"total_orders": compare("eq", 0)},
+        True,
+    ),
     "a refund follows its order's date": (
         [placed(2 * DAY), refunded(0, 4, "o")],
         {"total_spent": compare("eq", 0, **DAY_BACK)},

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy import text
 
+from service.adapters.postgres.criteria_sql import Statement
 from service.adapters.postgres.database import Database
+from service.adapters.postgres.known_segments import Segments
 from service.adapters.postgres.segments import PostgresSegments
 from service.adapters.postgres.verify import verify
+from service.adapters.postgres.verify_members import membership_statement
 from service.app.pins import ADD, REMOVE, PinChange, pin_customers, read_ids
 from service.app.segment_changes import create_segment, update_segment
 from service.app.segments import NewSegment, SegmentChange
-from service.app.verify import Report, VerifyError
+from service.app.verify import KeptSegment, Report, VerifyError
 from service.core import instants
 from service.core.identity import customer_uuid
 from tests.facts import Service
@@ -109,6 +112,7 @@ async def shop(database: Database) -> Shop:
     views, listed = await made.create("views", VIEWS), await made.create("listed")
     await made.create("lapsed", LAPSED)
     await made.create("neither", {"not_member_of": views, "all": [{"not_member_of": listed}]})
+    await made.create("others", {"not_member_of": views})
     await made.create("listed views", {"member_of": views, "any": [{"member_of": listed}]})
     await made.pin("listed", ADD, "c5", "c0", "stranger")
     await made.pin("views", ADD, "c1")
@@ -129,6 +133,7 @@ class TestSound:
             "listed": "c0 c5 stranger",
             "lapsed": "c0 c1 c2 c3 c4 c5",
             "neither": "c2 c4",
+            "others": "c0 c2 c4",
             "listed views": "c5",
         }
         assert drift_of(report) == {}
@@ -173,9 +178,10 @@ class TestSound:
         assert {one.segment.name for one in under_way.segments if one.segment.is_backfilling} == {
             "views",
             "neither",
+            "others",
             "listed views",
         }
-        assert drift_of(unfinished).keys() == {"views", "neither", "listed views"}
+        assert drift_of(unfinished).keys() == {"views", "neither", "others", "listed views"}
         assert not done.has_drift
 
     async def test_traits_that_are_null(self, shop: Shop) -> None:
@@ -200,7 +206,13 @@ ORDERED = "INSERT INTO orders VALUES (:nobody, 'o', now(), 1, 1, '{}', '{}')"
 CHANGES: dict[str, tuple[str, dict[str, int], dict[str, str]]] = {
     "activities are lost": (
         "DELETE FROM activities WHERE customer_id = :c3",
-        {"views": 1, "lapsed": 1, "neither": 1},
+        {"views": 1, "lapsed": 1, "neither": 1, "others": 1},
+        {},
+    ),
+    "a deletion was not carried out": (
+        """INSERT INTO customer_facts (customer_id, event_id, kind, data, time)
+        VALUES (:c2, 'd', 'deleted', '{}', '2024-05-01 00:00:00+00')""",
+        {"lapsed": 1, "neither": 1, "others": 1},
         {},
     ),
     "an order is lost": (
@@ -215,10 +227,14 @@ CHANGES: dict[str, tuple[str, dict[str, int], dict[str, str]]] = {
     ),
     "an excluding pin is lost": (
         "DELETE FROM pins WHERE customer_id = :c4",
-        {"views": 1, "neither": 1},
+        {"views": 1, "neither": 1, "others": 1},
         {},
     ),
-    "an including pin is lost": ("DELETE FROM pins WHERE customer_id = :c1", {"views": 1, "neither": 1}, {}),
+    "an including pin is lost": (
+        "DELETE FROM pins WHERE customer_id = :c1",
+        {"views": 1, "neither": 1, "others": 1},
+        {},
+    ),
     "a pin comes from nowhere": (
         "INSERT INTO pins VALUES (:c2, :listed, true, 'manual', 't', now())",
         {"listed": 1, "neither": 1},
@@ -325,11 +341,19 @@ class TestDrift:
         assert drift_of(report) == {"listed views": 1}
 
     async def test_many_portions(self, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Divided into many statements it finds the same."""
-        monkeypatch.setattr("service.adapters.postgres.verify.PREDICATES_MAX", 2)
+        """Divided into statements of few predicates, those of the segments named included, it finds the same."""
+        monkeypatch.setattr("service.adapters.postgres.verify.PREDICATES_MAX", 3)
+        portions: list[list[str]] = []
+
+        def noted(segments: Sequence[KeptSegment], known: Segments, at: int) -> Statement:
+            portions.append([one.name for one in segments])
+            return membership_statement(segments, known, at)
+
+        monkeypatch.setattr("service.adapters.postgres.verify.membership_statement", noted)
         await shop.run("DELETE FROM pins WHERE customer_id = :c5", c5=customer_uuid("c5"))
 
         assert drift_of(await shop.verify()) == {"listed": 1, "listed views": 1}
+        assert portions == [["views", "listed", "lapsed"], ["neither"], ["others"], ["listed views"]]
 
     @pytest.mark.parametrize(
         ("criteria", "words"),

@@ -403,3 +403,29 @@ class TestOtherSegments:
         catalogue = offline.catalogue_of([{"key": "s1", "criteria": {}}])
 
         assert [str(one.segment_id) for one in catalogue.definitions] == [oracle.segment_id("s1")]
+
+
+class TestPins:
+    """People put into a segment or kept out of it by hand."""
+
+    EVENTS = events_of([did(0, "a")])
+
+    def test_until_they_are_taken_away(self) -> None:
+        """A pin counts from its instant on, here and for whoever asks, whatever the criteria say."""
+        segments = {"s0": figure("count", "gt", 0), "s1": {"member_of": oracle.segment_id("s0")}}
+        pins: list[oracle.Pin] = [(START + 5, "ann", "s0", True), (START + 9, "ann", "s0", None)]
+
+        assert oracle.transitions(self.EVENTS, segments, START + NEVER, pins) == [
+            ("ann", "s0", START + 5, "joined"),
+            ("ann", "s0", START + 9, "left"),
+            ("ann", "s1", START + 5, "joined"),
+            ("ann", "s1", START + 9, "left"),
+        ]
+
+    def test_out(self) -> None:
+        """Who is pinned out of what is asked for is out of what asks; others are not touched."""
+        segments = {"s0": {}, "s1": {"member_of": oracle.segment_id("s0")}}
+        pins: list[oracle.Pin] = [(START + 5, "ann", "s0", False), (START + 5, "bob", "s0", True)]
+
+        assert oracle.members_at(self.EVENTS, segments, START + 4, pins) == {"s0": {"ann"}, "s1": {"ann"}}
+        assert oracle.members_at(self.EVENTS, segments, START + 5, pins) == {"s0": set(), "s1": set()}

@@ -91,9 +91,9 @@ class ActivityFigures(FigureTables):
         if figure is Figure.SUM:
             return self._compared(f"coalesce({found}, 0)", "{}", predicate)
         if figure is Figure.AVG:
-            # The sum against bounds times the count, without division.
+            # The sum against bounds times the count, without division; of nothing the sum is NULL.
             counted = self._column(table, f"count({number}) {chosen}")
-            return f"{counted} > 0 AND {self._compared(found, f'{{}} * {counted}', predicate)}"
+            return self._compared(found, f"{{}} * {counted}", predicate)
         return self._compared(found, "{}", predicate)
 
     def _compared(self, value: str, scaled: str, predicate: ActivityPredicate) -> str:

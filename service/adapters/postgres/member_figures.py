@@ -14,9 +14,8 @@ from service.core.criteria.model import Criteria, predicates
 #: So many predicates of segments go into one table; a table has at most 1,664 columns, and a figure may take two.
 PREDICATES_MAX: Final = 400
 
-#: Qualified, for `subjects` may hold columns of the same names.
-_ENDED: Final = "coalesce(seen.ended_at <= as_of, false)"
-_EXISTS: Final = f"coalesce(seen.first_at <= as_of, false) AND NOT {_ENDED}"
+#: As EXISTS; qualified, for `subjects` may hold columns of the same names.
+_EXISTS: Final = "coalesce(seen.first_at <= as_of, false) AND NOT coalesce(seen.ended_at <= as_of, false)"
 
 #: Puts criteria into SQL over some figures (criteria_sql); handed in, since criteria ask for members in turn.
 ToSql = Callable[[Criteria, Any], str]
@@ -40,9 +39,8 @@ class MemberTable:
         """The table, as `name AS (...)`; materialized, so that no other table computes it again."""
         columns = ",\n        ".join(f"{expression} AS {alias}" for alias, expression in self.columns.items())
         tables = ",\n".join(self.figures.tables())
-        parts = f"WITH {tables}\n    " if tables else ""
         query = f"SELECT customer_id, as_of,\n        {columns}\n    FROM {self.figures.source()}"  # noqa: S608
-        return f"{self.name} AS MATERIALIZED (\n    {parts}{query}\n)"
+        return f"{self.name} AS MATERIALIZED (\n    WITH {tables}\n    {query}\n)"
 
 
 class Memberships:
@@ -116,14 +114,14 @@ class MemberFigures(FigureTables):
         """Figures of a table of its own, with the parameters of this statement."""
 
     def membership(self, segment_id: UUID, segment: KnownSegment, to_sql: ToSql) -> str:
-        """Whether the customer is a member of a live segment: by pin, or else by criteria; who is erased is in none.
+        """Whether the customer is a member of a live segment: by pin, or else by criteria.
 
         Who does not exist can be a member of a static segment alone.
         """
-        self._asks_existence = True
         pin = self._pin(segment_id)
         if segment.criteria is None:
-            return f"(coalesce({pin}, false) AND NOT {_ENDED})"
+            return f"coalesce({pin}, false)"
+        self._asks_existence = True
         return f"({_EXISTS} AND coalesce({pin}, {to_sql(segment.criteria, self)}))"
 
     def _pin(self, segment_id: UUID) -> str:
