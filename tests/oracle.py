@@ -243,6 +243,15 @@ def pins_at(pins: Iterable[Pin], customer_id: str, at: int) -> dict[str, bool]:
     return {key: pin for key, pin in {one[2]: one[3] for one in mine}.items() if pin is not None}
 
 
+def by_customer(events: Iterable[dict]) -> dict[str, list[dict]]:
+    """The events of each customer, each id once; guests are nobody."""
+    found: dict[str, dict[str, dict]] = {}
+    for event in events:
+        if event["data"]["customer_id"] is not None:
+            found.setdefault(event["data"]["customer_id"], {})[event["id"]] = event
+    return {customer_id: list(some.values()) for customer_id, some in found.items()}
+
+
 def members_at(events: list[dict], segments: dict[str, dict], at: int, pins: Iterable[Pin] = ()) -> dict[str, set[str]]:
     """Members by segment at an instant."""
     found: dict[str, set[str]] = {key: set() for key in segments}

@@ -28,6 +28,8 @@ from service.core.events.decode import Rejected, Rules, decode
 from service.core.events.model import Event
 from service.core.identity import customer_uuid
 from tests import oracle, shop
+from tests.drafts import NOW as DRAFTS_NOW
+from tests.drafts import Draft, cancelled, compare, done, events_of, placed, refunded, updated
 from tests.exact import DataSet, data_folder, data_sets
 from tests.facts import Service, stored_facts
 from tests.property.criteria_cases import line_of
@@ -105,6 +107,73 @@ def _json(criteria: dict[str, Any]) -> str:
     raw = json.loads(line_of({"criteria": criteria}), parse_float=str)  # checks that it is JSON
     assert raw
     return line_of(criteria).decode()
+
+
+ONE = compare("gte", 1)
+SPENT = {"total_spent": compare("gte", 5)}
+VIEWED = {"activity": {"name": "viewed"}}
+#: What changes the answer -> (events, criteria, the verdicts at six, five, ... days and no day before NOW).
+CHANGES: dict[str, tuple[list[Draft], dict[str, Any], str]] = {
+    "existence": ([done("other", 3 * DAY)], {"not": VIEWED}, "...####"),
+    "an erasure": ([done("other", 4 * DAY), ("customer.deleted", 2 * DAY, {})], {"not": VIEWED}, "..##..."),
+    "an order": ([placed(4 * DAY)], SPENT, "..#####"),
+    "a cancelled order": ([placed(4 * DAY), cancelled(2 * DAY)], SPENT, "..##..."),
+    "a refund": ([placed(4 * DAY), refunded(2 * DAY, 8, "o")], SPENT, "..##..."),
+    "a refund without order": ([placed(4 * DAY), refunded(2 * DAY, 8)], SPENT, "..##..."),
+    "a refund that leaves its window": (
+        [placed(6 * DAY), refunded(4 * DAY, 8)],
+        {"total_spent": compare("lt", 0, window={"days": 2})},
+        "..##...",
+    ),
+    "an order that leaves its window": (
+        [placed(4 * DAY)],
+        {"purchased_products": {"any": ["p"], "window": {"days": 2}}},
+        "..##...",
+    ),
+    "an order of some age": (
+        [placed(5 * DAY)],
+        {"last_order_date": {"operator": "more_than_ago", "days": 2}},
+        "...####",
+    ),
+    "a login of some age": (
+        [("customer.logged_in", 5 * DAY, {})],
+        {"last_login": {"operator": "within_last", "days": 2}},
+        ".##....",
+    ),
+    "an attribute": (
+        [("customer.updated", age * DAY, {"customer_type": kind}) for age, kind in ((4, "business"), (1, None))],
+        {"customer_type": "business"},
+        "..###..",
+    ),
+    "an activity": ([updated(), done("viewed", 3 * DAY)], VIEWED, "...####"),
+    "an activity that leaves its window": (
+        [done("viewed", 3 * DAY)],
+        {"activity": {"name": "viewed", "window": {"days": 1}}},
+        "...#...",
+    ),
+    "a sequence": (
+        [done("viewed", 4 * DAY), placed(2 * DAY)],
+        {"sequence": {"steps": [VIEWED, {"order": {}}], "within": {"days": 2}}},
+        "....###",
+    ),
+    "a sequence that ends with nothing": (
+        [done("viewed", 5 * DAY)],
+        {"sequence": {"steps": [VIEWED, {"order": {}, "not": True}], "within": {"days": 3}}},
+        "....###",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+async def test_every_kind_of_change(database: Database, name: str) -> None:
+    """Whatever may change an answer is looked at: each kind of fact, and the end of each kind of span."""
+    drafts, criteria, verdicts = CHANGES[name]
+    when = [DRAFTS_NOW - age * DAY for age in range(6, -1, -1)]
+    async with stored_facts(database, events_of(*drafts)) as connection:
+        await prepare(connection)
+        steps = await steps_of(connection, criteria, when)
+
+    assert "".join(".#"[step.count] for step in steps) == verdicts
 
 
 @pytest.mark.parametrize("name", data_sets())
@@ -317,6 +386,3 @@ class TestCommand:
 
         assert result.exit_code == 1
         assert "is no file: name one that holds a criteria object, or - for stdin." in result.stderr
-
-
-ONE = {"operator": "gte", "value": 1}

@@ -27,6 +27,24 @@ CRITERIA: dict[str, tuple[dict[str, Any], bool]] = {
     "spending in a window": ({"total_spent": {"operator": "gt", "value": 50, "window": {"days": 20}}}, True),
     "lately": ({"last_order_date": {"operator": "within_last", "days": 10}}, True),
     "lapsed": ({"last_order_date": {"operator": "more_than_ago", "days": 10}}, False),
+    "dear taste": (shop.BEHAVIOUR["dear taste"], False),
+    "many categories": (shop.BEHAVIOUR["many categories"], True),
+    "spent while looking": (
+        {"activity": {"name": "viewed", "sum": {"property": "price", "operator": "gt", "value": 199.99}}},
+        True,
+    ),
+    "something dear, then an order": (
+        {
+            "sequence": {
+                "steps": [
+                    {"activity": {"name": "viewed", "where": {"price": {"operator": "gte", "value": 19.99}}}},
+                    {"order": {}},
+                ],
+                "within": {"days": 3},
+            }
+        },
+        True,
+    ),
     "few in a window": ({"total_orders": {"operator": "lt", "value": 2, "window": {"days": 20}}}, False),
 }
 
@@ -58,7 +76,8 @@ async def test_nobody_is_missed(database: Database, name: str) -> None:
     """After the backfill, and as time goes on and events come, every membership is what the facts say."""
     criteria, is_chosen = CRITERIA[name]
     service = Service(database, "USD")
-    events = sorted(shop.events(customers=60, count=600, seed=5), key=lambda event: event["time"])
+    events = shop.events(customers=60, count=600, seed=5) + shop.visits(customers=60, count=400, seed=5)
+    events = sorted(events, key=lambda event: event["time"])
     first = [event for event in events if instants.parse(event["time"]) <= NOW]
     assert first
     await service.define([{"key": "old", "criteria": {"total_orders": {"operator": "gte", "value": 3}}}])

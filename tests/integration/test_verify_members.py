@@ -15,13 +15,15 @@ from service.adapters.postgres.database import Database
 from service.adapters.postgres.known_segments import Segments
 from service.adapters.postgres.segments import PostgresSegments
 from service.adapters.postgres.verify import verify
-from service.adapters.postgres.verify_members import membership_statement
-from service.app.pins import ADD, REMOVE, PinChange, pin_customers, read_ids
+from service.adapters.postgres.verify_members import held_after, membership_statement
+from service.app.pins import ADD, REMOVE, UNPIN, PinChange, pin_customers, read_ids
 from service.app.segment_changes import create_segment, update_segment
 from service.app.segments import NewSegment, SegmentChange
 from service.app.verify import KeptSegment, Report, VerifyError
 from service.core import instants
 from service.core.identity import customer_uuid
+from service.core.profiles.codec import encode_state
+from service.core.profiles.profile import Profile
 from tests.facts import Service
 from tests.integration.test_verify import drift_of, event
 from tests.world import AUTHOR
@@ -153,6 +155,33 @@ class TestSound:
 
         assert not (await shop.verify()).has_drift
         assert (await shop.members())["listed"] == "c0 stranger"
+
+    async def test_pins_that_were_removed(self, shop: Shop) -> None:
+        """Who was known by a pin alone and is not pinned any more leaves nothing unsound."""
+        await shop.pin("listed", REMOVE, "stranger")
+
+        assert not (await shop.verify()).has_drift
+        assert (await shop.members())["listed"] == "c0 c5"
+
+    async def test_changes_by_hand_before_timers(self, database: Database) -> None:
+        """What was changed by hand holds as of then, though the customer has not been evaluated up to then."""
+        made = Shop(database, "EUR")
+        made.ids = {}
+        views = await made.create("views", VIEWS)
+        await made.create("neither", {"not_member_of": views})
+        await made.take(history(), NOW)
+        await made.pin("views", ADD, "c0", "c1")
+        await made.pin("views", UNPIN, "c0")
+
+        early = await made.verify()
+        lost = customer_uuid("c2")
+        await made.run("DELETE FROM customer_segment_memberships WHERE customer_id = :c2 AND left_at IS NULL", c2=lost)
+        damaged = await made.verify()
+
+        assert early.overdue > 0
+        assert (await made.members())["neither"] == "c0"
+        assert drift_of(early) == {}
+        assert drift_of(damaged) == {"views": 1}
 
     async def test_archived_references(self, shop: Shop) -> None:
         """An archived segment has no members for others either."""
@@ -370,3 +399,14 @@ class TestDrift:
 
         with pytest.raises(VerifyError, match=words):
             await shop.verify()
+
+
+def test_changes_by_hand_hold_from_their_instant_on() -> None:
+    """Only what was changed after the instant looked at is left alone; a damaged state says nothing."""
+    profile = Profile(customer_uuid("c"), "c")
+    profile.held = {3: 10, 5: 12}
+    state = encode_state(profile)
+
+    assert [sorted(held_after(state, at)) for at in (9, 10, 11, 12)] == [[3, 5], [5], [5], []]
+    assert not held_after(b"damaged", 0)
+    assert not held_after(None, 0)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from service.app.exact_json import dumps, loads
+from service.app.exact_json import dumps, stored
 from service.app.ports import DeadLetter, StoredFact
 from service.core.events.model import (
     Activity,
@@ -103,7 +103,7 @@ def refund_fact(row: Any) -> StoredFact:
 def activity_fact(row: Any) -> StoredFact:
     """One row of activities, in the order of columns of batch_sql."""
     customer_id, event_id, name, time, properties = row
-    return StoredFact(customer_id, event_id, ActivityFact(name, from_datetime(time), loads(properties)))
+    return StoredFact(customer_id, event_id, ActivityFact(name, from_datetime(time), stored(properties)))
 
 
 def fact_rows(events: Sequence[Event]) -> dict[str, tuple[tuple[str, ...], list[tuple[Any, ...]]]]:

@@ -12,7 +12,7 @@ from service.core.profiles.shape import SeriesKept, SeriesKey, Shape
 
 def shape_from_json(source: str) -> Shape:
     """The shape that `shape_to_json` wrote, or that the schema begins with."""
-    stored = exact_json.loads(source)
+    stored = exact_json.stored(source)
     return Shape(
         stored["version"],
         tuple(PurchaseKey(Purchase(kind), name) for kind, name in stored["purchases"]),

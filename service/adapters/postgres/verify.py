@@ -21,7 +21,7 @@ from service.adapters.postgres.known_segments import (
     load_segments,
     with_references,
 )
-from service.adapters.postgres.verify_members import COUNTED, SOUND, STORED, TRUE, membership_statement
+from service.adapters.postgres.verify_members import COUNTED, SOUND, STORED, TRUE, held_after, membership_statement
 from service.adapters.postgres.verify_orders import ORDERS, order_faults
 from service.adapters.postgres.verify_profiles import (
     PROFILES_ALONE,
@@ -107,11 +107,13 @@ class PostgresEvidence:
     async def membership_drift(self, segments: Sequence[KeptSegment], now: int) -> AsyncIterator[MembershipDrift]:
         """See Evidence."""
         for some in _portions(segments, self._known):
-            async for external_id, as_of, found in self._stream(membership_statement(some, self._known, now)):
+            async for external_id, at, found, state in self._stream(membership_statement(some, self._known, now)):
+                as_of = from_datetime(at)
+                held = held_after(state, as_of)
                 for segment, marks in zip(some, found, strict=True):
-                    if marks not in SOUND:
+                    if marks not in SOUND and segment.slot not in held:
                         verdicts = (bool(marks & mark) for mark in (STORED, COUNTED, TRUE))
-                        yield MembershipDrift(segment.segment_id, external_id, from_datetime(as_of), *verdicts)
+                        yield MembershipDrift(segment.segment_id, external_id, as_of, *verdicts)
 
     async def profile_drift(self) -> AsyncIterator[ProfileDrift]:
         """See Evidence."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
+from uuid import UUID
 
 from service.adapters.postgres.criteria_sql import Statement, criteria_sql, statement
 from service.adapters.postgres.fact_figures import SEEN, Figures, instant_sql
 from service.adapters.postgres.known_segments import Segments
 from service.app.verify import KeptSegment
 from service.core.instants import to_datetime
+from service.core.profiles.codec import decode_state, is_intact
+from service.core.profiles.profile import Profile
 
 #: What a stored membership is made of; a sound one is none of it or all.
 TRUE, STORED, COUNTED = 1, 2, 4
@@ -17,7 +20,7 @@ SOUND: Final = (0, TRUE | STORED | COUNTED)
 
 
 def membership_statement(segments: Sequence[KeptSegment], known: Segments, now: int) -> Statement:
-    """Customers with drift in any of these segments: (external id, as_of, marks by segment).
+    """Customers with drift in any of these segments: (external id, as_of, marks by segment, state).
 
     The instant of a customer and segment is one at which what is stored must hold:
 
@@ -27,7 +30,9 @@ def membership_statement(segments: Sequence[KeptSegment], known: Segments, now: 
     - not before the definition's own instant where the customer was there before the definition: it was evaluated at
       that instant, and holds from then on.
 
-    Pins hold at every instant, for what is stored follows them at once.
+    Pins hold at every instant, for what is stored follows them at once. But then it is what holds at that moment, which
+    may lie after the instant that is looked at; the state, given where the customer has not been evaluated up to now,
+    says of which segments that is so (`held_after`).
 
     Args:
         segments: whose memberships to compare.
@@ -36,11 +41,13 @@ def membership_statement(segments: Sequence[KeptSegment], known: Segments, now: 
     """
     figures = Figures(known)
     marks = ",\n    ".join(_marks(segment, figures) for segment in segments)
-    query = f"""SELECT coalesce(external_id, CAST(customer_id AS text)), as_of, marks
+    now_at = figures.bind(to_datetime(now), "timestamptz")
+    query = f"""SELECT coalesce(external_id, CAST(customer_id AS text)), as_of, marks,
+    CASE WHEN as_of < {now_at} THEN profiles.state END
 FROM (
     SELECT customer_id, as_of, ARRAY[{marks}] AS marks
     FROM {figures.source()} JOIN standing USING (customer_id)
-) AS judged LEFT JOIN customers USING (customer_id)
+) AS judged LEFT JOIN customers USING (customer_id) LEFT JOIN profiles USING (customer_id)
 WHERE NOT marks <@ ARRAY[{SOUND[0]}, {SOUND[1]}]"""  # noqa: S608 - built from constants and parameters
     tables = [SEEN, *_standing(segments, figures, now), _subjects(segments, figures), *figures.tables()]
     sentence = "Customers whose stored membership is not what the facts say."
@@ -99,3 +106,17 @@ def _marks(segment: KeptSegment, figures: Figures) -> str:
     is_odd = f"CASE WHEN octet_length(ordinals) > {place} THEN get_byte(ordinals, {place}) & 1 ELSE 0 END"
     summed = f"{TRUE} * {is_true} + {STORED} * coalesce({is_stored}, 0) + {COUNTED} * {is_odd}"
     return f"CASE WHEN {own} THEN {summed} ELSE 0 END"
+
+
+def held_after(state: bytes | None, as_of: int) -> Collection[int]:
+    """Slots of the segments whose membership was changed by hand at a later instant than this, and stands since then.
+
+    Args:
+        state: of a profile that has not been evaluated up to now; None of any other.
+        as_of: microseconds.
+    """
+    if state is None or not is_intact(state):
+        return ()
+    profile = Profile(UUID(int=0), "")
+    decode_state(state, profile)
+    return [slot for slot, at in profile.held.items() if at > as_of]

@@ -18,12 +18,22 @@ _TEXTS: Final = ("name", "first_name", "email", "phone", "locale", "timezone", "
 _FLAGS: Final = ("email_subscribed", "sms_subscribed", "push_subscribed")
 _ATTRIBUTES: Final = (*_TEXTS, *LOCATION_PARTS.values(), *_FLAGS)
 
+#: Profiles; a stub was once pinned and never had facts. When the last pin goes it stays, for the numbers of its next
+#: transitions, and is in no segment.
+STANDING: Final = """standing AS (
+    SELECT customer_id, first_seen_at = CAST('-9223372036854775808' AS bigint) AND NOT EXISTS (
+            SELECT FROM customer_segment_memberships m WHERE m.customer_id = profiles.customer_id AND left_at IS NULL
+        ) AS is_stub
+    FROM profiles
+)"""
+
 #: Customers who are in one place and not in the other, or still there though erased.
 PROFILES_ALONE: Final = statement(
     "verify_profiles_alone",
     "Facts without a profile, profiles without facts, and what an erasure left behind.",
     [
         SEEN,
+        STANDING,
         "pinned AS (SELECT DISTINCT customer_id FROM pins)",
         f"ordering AS (SELECT DISTINCT customer_id FROM orders WHERE {NOT_GUEST})",  # noqa: S608 - built from constants
     ],
@@ -41,14 +51,14 @@ FROM (
             THEN 'has pins and no profile' END,
         CASE WHEN e.customer_id IS NULL AND p.customer_id IS NULL AND o.customer_id IS NOT NULL
             THEN 'has orders and no profile' END,
-        CASE WHEN p.customer_id IS NOT NULL AND s.customer_id IS NULL AND n.customer_id IS NULL
+        CASE WHEN p.customer_id IS NOT NULL AND s.customer_id IS NULL AND n.customer_id IS NULL AND NOT is_stub
             THEN 'has a profile and no facts' END,
         CASE WHEN p.customer_id IS NOT NULL AND c.customer_id IS NULL THEN 'has a profile and is not in customers' END,
         CASE WHEN e.customer_id IS NULL AND p.customer_id IS NULL AND c.customer_id IS NOT NULL
             THEN 'is in customers and has no profile' END
     ], NULL) AS faults
     FROM seen s
-        FULL JOIN profiles p USING (customer_id)
+        FULL JOIN standing p USING (customer_id)
         FULL JOIN customers c USING (customer_id)
         FULL JOIN erasures e USING (customer_id)
         FULL JOIN pinned n USING (customer_id)

@@ -50,8 +50,8 @@ class Definition(NamedTuple):
 class Catalogue:
     """Definitions in ascending order of slots, with the plan that evaluates them.
 
-    A place is an index into `definitions`. A definition is as new as the newest one it refers to: `introduced`, `since`
-    and `is_silent` are those of that one.
+    A place is an index into `definitions`. A definition is as new as the newest one it refers to: `introduced` and
+    `since` are those of that one.
 
     Attributes:
         places: slot -> place.
@@ -83,11 +83,9 @@ def compile_catalogue(version: int, definitions: Sequence[Definition], shape: Sh
         for dependant in plan.dependants.get(place, ()):
             other = ordered[dependant]
             if (definition.introduced, definition.since) > (other.introduced, other.since):
-                ordered[dependant] = other._replace(
-                    introduced=definition.introduced,
-                    since=max(definition.since, other.since),
-                    is_silent=definition.is_silent,
-                )
+                # What a silent change of the other causes here is published: nobody asked for silence here.
+                since = max(definition.since, other.since)
+                ordered[dependant] = other._replace(introduced=definition.introduced, since=since, is_silent=False)
     places = {definition.slot: place for place, definition in enumerate(ordered)}
     newest = max((definition.introduced for definition in ordered), default=0)
     users = _users(ordered, plan, shape)
