@@ -133,8 +133,8 @@ class _Walker:
     def walk_all(self) -> list[UUID]:
         """Gives the customers that need their whole ledger."""
         behind = []
-        events = [one for one in self.events if one != identity.GUEST]
-        for customer_id in events or [*self.stored, *self.unknown]:
+        named = self.events if self.work.events else [*self.stored, *self.unknown]
+        for customer_id in (one for one in named if one != identity.GUEST):
             mark = self.walk.mark()
             try:
                 self._walk(customer_id, self.touched.get(customer_id, ()), is_complete=False)
@@ -201,20 +201,8 @@ async def _write(
     if outcome.transitions:
         await store.write_memberships(outcome.transitions, work.recorded_at)
     if erased:
-        outcome.erased.extend(_after_erasure(fresh, erased))
+        outcome.erased.extend(walked.walk.dropped)
         await store.erase(sorted(erased))
-
-
-def _after_erasure(fresh: Mapping[UUID, Sequence[Event]], erased: set[UUID]) -> list[Event]:
-    """Events of a batch that stand after their customer's customer.deleted."""
-    dropped = []
-    for customer_id in erased:
-        is_over = False
-        for event in fresh.get(customer_id, ()):
-            if is_over:
-                dropped.append(event)
-            is_over = is_over or event.type == "customer.deleted"
-    return dropped
 
 
 def next_due(profile: Profile, catalogue: Catalogue) -> int | None:

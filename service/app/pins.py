@@ -19,6 +19,7 @@ from service.app.ports import Store
 from service.app.segments import STATIC, Author, SegmentMissing
 from service.clock import Clock
 from service.core import identity
+from service.core.instants import MISSING
 
 #: How many customers one request names at most.
 CUSTOMER_IDS_MAX: Final = 10_000
@@ -249,6 +250,9 @@ async def _pin(store: PinStore, now: int, change: PinChange, customers: Sequence
     pin = change.pin_for(segment.segment_type)
     ids = [one.customer_id for one in customers]
     locked = await store.lock_profiles(ids)
+    if segment.segment_type != STATIC:
+        # Who is here by another list alone, or by an event whose time has not come, does not exist yet.
+        locked = [stored for stored in locked if stored.evaluated_to != MISSING]
     known = {stored.customer_id for stored in locked}
     missing = [one for one in customers if one.customer_id not in known]
     tombstones = await store.erased([one.customer_id for one in missing]) if missing else set()

@@ -183,8 +183,7 @@ async def test_long_chains(database: Database) -> None:
     """A hundred segments, each made of the one before, and each asked for twice, are one statement of its size."""
     chain = [UUID(int=100 + number) for number in range(100)]
     segments = {chain[0]: known(BOUGHT)} | {
-        one: known({"any": [member(below), {"all": [member(below)]}]})
-        for below, one in pairwise(chain)
+        one: known({"any": [member(below), {"all": [member(below)]}]}) for below, one in pairwise(chain)
     }
     asked = verdicts_at([parse_criteria(member(chain[-1]))], NOW, segments)
     async with stored(database, [("dan", chain[50], True, DAY), ("ann", chain[51], False, DAY)]) as connection:

@@ -242,3 +242,56 @@ class TestLimits:
         feed(engine, event(1, 20))
 
         assert ("buyer", 20, "joined", "event") in changes(engine)
+
+    def test_one_look_at_the_right_instant_is_enough(self) -> None:
+        """The timer that looks again moves the customer on, so that it is not due at that instant for ever."""
+        engine = replace(engine_of(COUNTED), entries_max=100)
+        feed(engine, *many(200))
+        looked = []
+        while (due := engine.next_due()) <= START + 45 * DAY:
+            engine.expire(due)
+            looked.append(due)
+            assert looked == sorted(set(looked))
+            assert len(looked) < 10
+
+        assert changes(engine)[-1][2:] == ("left", "time")
+
+    def test_erasure_leaves_and_pins_hold_all_the_same(self) -> None:
+        """Beyond the limit a pin takes effect, and an erased customer leaves."""
+        engine = replace(engine_of(COUNTED), entries_max=100)
+        feed(engine, *many(200))
+        engine.pin("c", "many", False)
+        engine.pin("c", "many", True)
+        feed(engine, event(9, 12, "customer.deleted"))
+
+        assert [(change, reason) for _, _, change, reason in changes(engine)] == [
+            ("joined", "event"),
+            ("left", "manual"),
+            ("joined", "manual"),
+            ("left", "erasure"),
+        ]
+
+
+LOOKED_ONLY = {
+    "key": "only looked",
+    "criteria": {
+        "sequence": {
+            "steps": [{"activity": {"name": "v"}}, {"order": {}, "not": True}],
+            "within": {"days": 1},
+        }
+    },
+}
+
+
+class TestAhead:
+    """Rows ahead of the customer's timeline leave the timeline as it is."""
+
+    def test_a_pin_elsewhere_loses_no_timer(self) -> None:
+        """After a change by hand beyond an edge, the edge is still due."""
+        engine = engine_of(LOOKED_ONLY, LIST)
+        feed(engine, event(1, 10, "customer.activity", name="v"))
+        engine.pin("c", "list", True)
+
+        assert engine.next_due() == START + 11 * DAY
+        engine.expire(START + 40 * DAY)
+        assert ("only looked", 11, "joined", "time") in changes(engine)

@@ -96,6 +96,21 @@ class TestNewDefinition:
 
         assert changes(engine) == [("buyer", 5, "joined", "event")]
 
+    def test_late_input_shows_at_its_instant_however_it_is_split(self) -> None:
+        """Events from before and after the definition, in one batch or in two, let the customer join at one instant."""
+        found = []
+        for batches in ([[2, 3]], [[2], [3]]):
+            engine = Engine(catalogue_of([]), START + 100 * DAY)
+            feed(engine, event(1, 1, "customer.logged_in"))
+            with_segment(engine, BUYER, day=5, version=2)
+            engine.expire(START)
+            lines = {2: event(2, 2), 3: event(3, 8, "customer.logged_in")}
+            for batch in batches:
+                feed(engine, *(lines[number] for number in batch))
+            found.append(changes(engine))
+
+        assert found == [[("buyer", 5, "joined", "event")]] * 2
+
     def test_other_segments_keep_their_timeline(self) -> None:
         """Unread input of another segment stays exact when a definition comes in between."""
         engine = Engine(catalogue_of([RECENT]), START + 100 * DAY)

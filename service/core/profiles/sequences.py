@@ -94,15 +94,17 @@ class Occurrences:
 
     def holds(self, pattern: Pattern, as_of: int) -> bool:
         """Whether the sequence has happened by this instant; all occurrences lie at or before it."""
-        if self.is_settled or self._known:
+        if self.is_settled:
             return True
-        if self._known is None or pattern.ends_with_not:
+        if pattern.ends_with_not:  # its truth depends on the instant, which may be ahead of the customer's timeline
+            return _match(self.instants, self.masks, pattern, as_of, len(self.instants))
+        if self._known is None:
             self._known = _match(self.instants, self.masks, pattern, as_of, len(self.instants))
         return self._known
 
     def edge(self, pattern: Pattern, after: int) -> int | None:
         """The first instant after this one at which time alone may make it true; None if never."""
-        if self.is_settled or self._known or not pattern.ends_with_not:
+        if self.is_settled or not pattern.ends_with_not:
             return None
         for place in range(bisect_right(self.instants, after - pattern.within), len(self.instants)):
             if self.masks[place] & pattern.wanted[0]:

@@ -23,6 +23,8 @@ class Row(NamedTuple):
     Attributes:
         event: whose effect the row shows, None for an edge or a change by hand or of a definition.
         frozen: places of definitions that do not change in this row.
+        unknown: places of definitions that cannot be evaluated, for there are too many entries; only what stands above
+            the criteria changes them.
         only: places of the definitions that this row is about; None = all.
         pins: slot -> included or excluded by hand, as they are at this row.
         reason: of the transitions, where neither the event nor time is the cause.
@@ -32,6 +34,7 @@ class Row(NamedTuple):
     as_of: int
     event: Event | None
     frozen: tuple[int, ...]
+    unknown: tuple[int, ...]
     only: tuple[int, ...] | None
     pins: Mapping[int, bool]
     reason: str | None
@@ -44,7 +47,7 @@ class Row(NamedTuple):
     @property
     def is_plain(self) -> bool:
         """Whether the row is just what the criteria say."""
-        return not (self.frozen or self.pins or self.only is not None or self.is_deletion)
+        return not (self.frozen or self.unknown or self.pins or self.only is not None or self.is_deletion)
 
 
 class Rows(Protocol):
@@ -64,7 +67,19 @@ class Rows(Protocol):
 class CustomerWalk:
     """The walk of one customer; use once."""
 
-    def __init__(self, rows: Rows, catalogue: Catalogue, profile: Profile, ledger: Ledger) -> None:
+    def __init__(
+        self, rows: Rows, catalogue: Catalogue, profile: Profile, ledger: Ledger, retry_at: int = NO_EDGE
+    ) -> None:
+        """Begins where the profile stands.
+
+        Args:
+            rows: where rows go.
+            catalogue: what is evaluated.
+            profile: changed in place.
+            ledger: orders and refunds.
+            retry_at: an instant at which to look again, of a profile that had too many entries and was folded anew.
+        """
+        self._retry_at = retry_at
         self.rows, self.catalogue, self.profile, self.ledger = rows, catalogue, profile, ledger
         self.shape, self.needs = catalogue.shape, catalogue.plan.needs
         self._fixed: tuple[list[int], list[int]] | None = None
@@ -102,6 +117,7 @@ class CustomerWalk:
             self._erase(max([at, *(since for since, _ in self.floors)]), event)
             return
         self._switch(at)
+        self._cross_floors(at)
         self.profile.apply(event, self.ledger, self.shape)
         self._fixed = None
         self.last_event = event
@@ -123,12 +139,15 @@ class CustomerWalk:
         if profile.evaluated_to == MISSING or profile.first_seen_at == MISSING:
             return
         for _ in range(EDGES_MAX):
-            edge = next_edge(profile, self.needs, self.shape)
+            edge = min(next_edge(profile, self.needs, self.shape), self._retry_at)
             if edge >= before or edge == NO_EDGE:
                 return
             if profile.over and edge >= profile.retry_at:
                 raise LedgerIncomplete
+            if edge == self._retry_at:
+                self._retry_at = NO_EDGE
             self._switch(edge)
+            self._cross_floors(edge)
             self._step(edge, None)
         msg = f"more than {EDGES_MAX} edges in one walk"
         raise OverflowError(msg)
@@ -157,14 +176,20 @@ class CustomerWalk:
         if profile.is_erased:
             return
         self._switch(NO_EDGE)
+        self._cross_floors(NO_EDGE)
+        if profile.held:
+            profile.held = {slot: at for slot, at in profile.held.items() if at > profile.evaluated_to}
+
+    def _cross_floors(self, before: int) -> None:
+        """Shows what late events mean to memberships that hold from a later instant on, however input is split."""
+        if self.last_event is None:
+            return
         late: dict[int, list[int]] = {}
         for since, place in self.floors:
-            if since > profile.evaluated_to and self.last_event is not None:
+            if self.profile.evaluated_to < since < before:
                 late.setdefault(since, []).append(place)
         for since in sorted(late):
             self._append(since, self.last_event, only=tuple(late[since]))
-        if profile.held:
-            profile.held = {slot: at for slot, at in profile.held.items() if at > profile.evaluated_to}
 
     def _step(self, at: int, event: Event | None) -> None:
         self.profile.evaluated_to = at
@@ -187,8 +212,9 @@ class CustomerWalk:
         frozen: tuple[int, ...] = ()
         if self.floors and only is None:
             frozen = tuple(place for since, place in self.floors if since > at)
+        unknown: tuple[int, ...] = ()
         if profile.over:
-            frozen += tuple(place for kind in profile.over for place in self.catalogue.users.get(kind, ()))
+            unknown = tuple(place for kind in profile.over for place in self.catalogue.users.get(kind, ()))
         if self._fixed is None:
             values = tuple(map(profile.attribute, self.needs.attributes))
             key = self.rows.keys.number(values) if values else 0
@@ -197,4 +223,4 @@ class CustomerWalk:
         columns = [at, *head, *window_figures(profile.entries, self.needs.windows, at), *purchases]
         if self._has_behaviour:
             columns += profile.behaviour.columns(self.needs, self.shape, at)
-        self.rows.append(Row(profile, at, event, frozen, only, profile.pins, reason), columns)
+        self.rows.append(Row(profile, at, event, frozen, unknown, only, profile.pins, reason), columns)

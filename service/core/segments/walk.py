@@ -17,6 +17,7 @@ from service.core.events.model import Event, Stamp
 from service.core.instants import MISSING
 from service.core.profiles.ledger import Ledger, LedgerIncomplete, OrderChange
 from service.core.profiles.profile import Profile
+from service.core.profiles.timeline import NO_EDGE
 from service.core.segments.catalogue import Catalogue, Definition
 from service.core.segments.customer import CustomerWalk, Row
 from service.core.segments.ordinals import members_of, ordinal_of, with_ordinal
@@ -59,6 +60,8 @@ class Walk:
         self._rows: list[Row] = []
         self._found: list[Transition] = []
         self.profiles: list[Profile] = []
+        #: Events that stand after their customer's erasure.
+        self.dropped: list[Event] = []
         self.order_changes: list[tuple[Profile, OrderChange]] = []
 
     def mark(self) -> tuple[int, int]:
@@ -96,18 +99,21 @@ class Walk:
         """
         self.profiles.append(profile)
         shape = self.catalogue.shape
+        retry_at = NO_EDGE
         if profile.is_new:
             profile.born = profile.mark = self.catalogue.version
             profile.shape_version = shape.version
         elif ledger.is_complete:
+            retry_at = profile.retry_at
             profile.refold(ledger, shape)
         elif profile.shape_version != shape.version:
             raise LedgerIncomplete
-        customer = CustomerWalk(self, self.catalogue, profile, ledger)
+        customer = CustomerWalk(self, self.catalogue, profile, ledger, retry_at)
         is_stub = profile.first_seen_at == MISSING
         for event in _due(profile, events, ledger, max(now, profile.evaluated_to), until):
             customer.event(event)
             if profile.is_erased:
+                self.dropped += (one for one in events if _stamp(one) > _stamp(event))
                 break
         else:
             if until != MISSING:
@@ -177,10 +183,13 @@ class _Settled:
                 before[place + 1, places] = bits[place, places]
 
     def _correct(self, row: Row, bits: NDArray[np.bool_], before: NDArray[np.bool_], chosen: NDArray[np.bool_]) -> None:
+        for place in row.unknown:
+            if chosen[place]:
+                bits[place] = before[place]
         for slot, pin in row.pins.items():
-            place = self._catalogue.places.get(slot)
-            if place is not None and chosen[place] and self._catalogue.definitions[place].is_live:
-                bits[place] = pin
+            pinned = self._catalogue.places.get(slot)
+            if pinned is not None and chosen[pinned] and self._catalogue.definitions[pinned].is_live:
+                bits[pinned] = pin
         if row.is_deletion:
             bits[chosen] = False
         if row.frozen or row.only is not None:
