@@ -69,6 +69,8 @@ def _print(report: Report) -> None:
             )
     for customer, faults in report.profiles.examples.items():
         console.print(f"profile of {customer}: {'; '.join(faults)}", markup=False)
+    if report.over_limit:
+        console.print(f"{report.over_limit} customers have more entries than are kept; they were left out.")
     if report.overdue:
         console.print(f"{report.overdue} customers wait for a timer; they were compared as of their latest evaluation.")
 
