@@ -218,22 +218,22 @@ class World:
 
     def _sequence(self, steps: list[dict], within: int) -> bool:
         """Whether it has ever happened: from any first instant on, some choice of instants passes every step."""
-        firsts = self.customer.steps(steps[0])
-        return any(self._goes_on(steps[1:], at, at + within) for at in firsts)
+        told = [(bool(step.get("not")), self.customer.steps(step)) for step in steps]
+        return any(self._goes_on(told[1:], at, at + within) for at in told[0][1])
 
-    def _goes_on(self, steps: list[dict], last: int, end: int) -> bool:
-        """Whether the rest of the steps passes after one that matched at `last`."""
-        count = next((place for place, step in enumerate(steps) if not step.get("not")), len(steps))
-        avoided = set().union(*(self.customer.steps(step) for step in steps[:count])) if count else set()
-        if not steps:
+    def _goes_on(self, told: list[tuple[bool, set[int]]], last: int, end: int) -> bool:
+        """Whether the rest of the steps, each (is a not, its instants), passes after one that matched at `last`."""
+        if not told:
             return True
-        if count == len(steps):
+        count = next((place for place, (is_not, _) in enumerate(told) if not is_not), len(told))
+        avoided = set().union(*(instants for _, instants in told[:count]))
+        if count == len(told):
             return self.at >= end and not any(last < other <= end for other in avoided)
         return any(
             last < at <= end
             and not any(last < other < at for other in avoided)
-            and self._goes_on(steps[count + 1 :], at, end)
-            for at in self.customer.steps(steps[count])
+            and self._goes_on(told[count + 1 :], at, end)
+            for at in told[count][1]
         )
 
 
