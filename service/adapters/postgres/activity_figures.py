@@ -18,8 +18,15 @@ class StreamRows:
     Every flag and value is a column of its own, computed once for each activity however many figures use it.
     """
 
-    def __init__(self, parameters: Parameters) -> None:
+    def __init__(self, parameters: Parameters, origin: str = f"subjects JOIN activities {FACTS_BY}") -> None:
+        """Rows of a statement.
+
+        Args:
+            parameters: of the statement.
+            origin: what follows FROM, with its condition: activities up to `as_of`, which it must have.
+        """
         self._parameters = parameters
+        self._origin = origin
         self._streams: dict[Stream, str] = {}
         self._values: dict[str, str] = {}
 
@@ -56,7 +63,7 @@ class StreamRows:
         # OFFSET 0 keeps the planner from copying each expression to every place that uses its column.
         return f"""(
         SELECT customer_id, as_of, {listed}
-        FROM subjects JOIN activities {FACTS_BY} AND name = ANY({names}) OFFSET 0
+        FROM {self._origin} AND name = ANY({names}) OFFSET 0
     ) AS streams"""  # noqa: S608 - built from constants and parameters
 
     def _test(self, stream: Stream) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
+from service.adapters.postgres.activity_figures import StreamRows
 from service.adapters.postgres.fact_figures import LATEST, Figures, instant_sql
 from service.core.criteria.fields import CUSTOMER_TYPE, EMAIL_SUBSCRIBED, LOCATION_PARTS, TRAIT_PREFIX, Purchase
 from service.core.criteria.model import SequencePredicate
@@ -39,6 +40,10 @@ class FoldFigures(Figures):
         self._all_names: dict[Purchase, set[str]] = {}
         self._members: dict[UUID, str] = {}
         self._are_orders_of_active = False
+        # Whoever did something exists, so that activities need not be looked up among `subjects`.
+        done = f"(SELECT *, {self._as_of} AS as_of FROM activities) AS activities WHERE time <= as_of"  # noqa: S608
+        self._activities = {name: StreamRows(self._parameters, done) for name in self._activities}
+        self._happened = StreamRows(self._parameters, done)
 
     @property
     def _as_of(self) -> str:

@@ -20,6 +20,8 @@ from service.app.preview import Comparison, Definition, Preview, Side, TooSlow
 from service.core.criteria.model import Criteria
 from service.core.instants import to_datetime
 
+#: A merge join walks all profiles in the order of ids, one page for each, where a scan is ten times as fast.
+HASHES: Final = "SET LOCAL enable_mergejoin = off"
 #: Some customers are looked up by id.
 LOOK_UP: Final = "SET LOCAL enable_nestloop = on"
 #: SQLSTATE query_canceled: here by statement_timeout alone.
@@ -51,6 +53,7 @@ async def preview_store(database: Database, seconds_max: float, setting: str) ->
     with stopped_after(seconds_max, setting):
         async with database.snapshot() as connection:
             await prepare(connection)
+            await connection.execute(text(HASHES))
             await connection.execute(text(f"SET LOCAL statement_timeout = {max(1, round(seconds_max * 1_000))}"))
             yield PostgresPreviews(connection)
 
