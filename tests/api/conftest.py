@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from service.adapters.postgres.database import Database
+from tests.api.people import People
 from tests.api.support import Api, make_api
 from tests.conftest import database_copy
 
@@ -16,6 +17,12 @@ async def api(database: Database) -> AsyncIterator[Api]:
     """A client with every permission on an application of its own."""
     async with make_api(database) as made:
         yield made
+
+
+@pytest.fixture
+def people(api: Api) -> People:
+    """Customers of this application."""
+    return People(api)
 
 
 @pytest.fixture(scope="session")

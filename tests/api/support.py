@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx2
 from fastapi import FastAPI
@@ -176,3 +176,8 @@ async def add_many(database: Database, segment_id: str, count: int) -> None:
             values = {"count": count, "segment": segment_id}
             names = {name: value for name, value in values.items() if f":{name}" in statement}
             await connection.execute(text(statement), names)
+
+
+async def with_customers(api: Api) -> None:
+    """Three customers who are there already."""
+    await add_many(api.database, str(uuid4()), 3)

@@ -14,12 +14,6 @@ from tests.api.support import BIG, NOW, Api
 GUESTS: dict[str, Any] = {"segment_name": "Guests", "segment_type": "static"}
 
 
-@pytest.fixture
-def people(api: Api) -> People:
-    """Customers of this application."""
-    return People(api)
-
-
 async def static(api: Api, **body: Any) -> dict[str, Any]:
     """A new static segment."""
     response = await api.send("POST", json={**GUESTS, **body})

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import random
 
-import pytest
-
 from service.adapters.postgres.database import Database
 from service.core import instants
-from service.stack.group import Servers
 from tests import oracle, shop
 from tests.offline import collapsed
-from tests.world import World, change, create, folded, members, pause, until, world
+from tests.world import World, change, create, folded, members, pause, until
 
 CLOCK = instants.parse(shop.CLOCK)
-
-
-@pytest.fixture
-def made(session_servers: Servers, database_url: str):
-    """Roles on topics of this test's own."""
-    with world(session_servers.kafka_bootstrap, database_url, shop.CLOCK) as running:
-        yield running
 
 
 async def check(made: World, database: Database, ids: dict[str, str], events: list[dict]) -> list:

@@ -4,19 +4,9 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from service.adapters.postgres.database import Database
-from service.stack.group import Servers
 from tests import shop
-from tests.world import World, create, members, world
-
-
-@pytest.fixture
-def made(session_servers: Servers, database_url: str):
-    """Roles on topics of this test's own."""
-    with world(session_servers.kafka_bootstrap, database_url, shop.CLOCK) as running:
-        yield running
+from tests.world import World, create, members
 
 
 class TestCorruptProfile:

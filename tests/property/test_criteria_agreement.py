@@ -9,7 +9,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from service.adapters.postgres.database import Database
@@ -21,7 +21,7 @@ from service.core.profiles.profile import Profile
 from tests.facts import stored_facts
 from tests.offline import Engine, catalogue_of
 from tests.property.criteria_cases import CRITERIA_KEYS, criteria_lists, line_of
-from tests.property.effort import examples
+from tests.property.effort import UNCHECKED, examples
 from tests.property.event_cases import event_lists
 from tests.property.interpreters import Answers, Case, by_facts, columnar, differences, literal, scalar
 from tests.property.value_cases import COMPARE, CUSTOMERS, KEYS, PLACES, PROPERTY_TESTS, as_of_instants
@@ -29,7 +29,6 @@ from tests.property.value_cases import COMPARE, CUSTOMERS, KEYS, PLACES, PROPERT
 LATER = instants.parse("2030-01-01T00:00:00Z")
 DATES = {"registration_date": "registered_at", "last_order_date": "last_order_at", "last_login": "last_login_at"}
 ATTRIBUTES = {"customer_type": ("individual", "business"), "email_subscribed": (True, False)}
-UNCHECKED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 CRITERIA = 12
 
 

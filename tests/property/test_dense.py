@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from service.adapters.postgres.database import Database
@@ -16,14 +16,13 @@ from tests import oracle
 from tests.facts import stored_facts
 from tests.offline import Engine, catalogue_of, collapsed
 from tests.property.criteria_cases import line_of
-from tests.property.effort import examples
+from tests.property.effort import UNCHECKED, examples
 from tests.property.interpreters import Answers, by_facts, columnar, differences, literal, scalar
 
 START = instants.parse("2024-01-01T00:00:00Z")
 MINUTES = 12
 LATER = START + 3 * MINUTES * instants.MINUTE
 CRITERIA = 10
-UNCHECKED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
 
 
 def a_stream(chance: Random) -> dict[str, Any]:
