@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help install run up test fuzz lint types bench lock clean
+.PHONY: help install run up test soak fuzz lint types bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -34,6 +34,9 @@ up: $(VENV)/.runtime ## the whole product without demo data
 
 test: $(VENV)/.dev ## every test, on real servers that the tests bring up themselves
 	$(BIN)/python -m pytest $(ARGS)
+
+soak: $(VENV)/.dev ## chaos: every process killed again and again under load; SECONDS=3600 SEED=7 for hours, or one of your own
+	$(BIN)/python -m tests.soak.run --seconds $(or $(SECONDS),120) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 fuzz: $(VENV)/.dev ## the property tests with 50 times as many examples; FACTOR=500 for more, ARGS="-k sequences" for a part
 	SEGMENTS_FUZZ_FACTOR=$(or $(FACTOR),50) $(BIN)/python -m pytest tests/property --timeout=0 $(ARGS)

@@ -22,6 +22,7 @@ import numpy as np
 
 from benchmarks.criteria_mix import Segments, rows_of
 from service.core.criteria import plan as plan_module
+from service.core.criteria.attribute_keys import AttributeKeys
 from service.core.criteria.plan import Plan, compile_plan
 from service.core.criteria.program import Step
 from service.core.criteria.thresholds import Thresholds
@@ -31,7 +32,7 @@ STEPS: Final[tuple[tuple[Any, str, str], ...]] = (
     (plan_module, "_columns", "rows to columns"),
     (Thresholds, "_derive", "ages, averages"),
     (Thresholds, "fill", "thresholds"),
-    (Plan, "_tested", "attribute tests"),
+    (AttributeKeys, "tested", "attribute tests"),
     (plan_module, "_pack", "pack"),
     (Step, "run", "and/or"),
     (plan_module, "_unpack", "unpack"),

@@ -19,11 +19,12 @@ from service.app.ingest import Decoded, Record, dead_letter, decode_batch, inges
 from service.app.ports import Offset
 from service.bootstrap import Runtime
 from service.core.events.decode import Rejected
+from service.crash import crash_point
 
 log = structlog.get_logger()
 
 PAUSE_SECONDS_MIN: Final = 0.1
-PAUSE_SECONDS_MAX: Final = 5.0
+PAUSE_SECONDS_MAX: Final = 1.0
 #: Another worker's row in the way is known when the batch comes again; one that stays in the way is looked into.
 CONFLICTS_MAX: Final = 5
 OUTBOX_PAUSE_SECONDS: Final = 0.2
@@ -71,9 +72,11 @@ class Applier:
         await self._commit(decode_batch(records, runtime.rules, now), now)
 
     async def _commit(self, decoded: Decoded, now: int) -> None:
+        crash_point("records-decoded")
         started = time.perf_counter()
         async with self._runtime.batches.store() as store:
             outcome = await ingest(store, decoded, now, time.time_ns() // 1_000)
+        crash_point("batch-committed")
         self._collect_garbage()
         log.debug(
             "batch applied",

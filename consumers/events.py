@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import time
 from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from faststream import AckPolicy
@@ -23,16 +23,19 @@ from faststream.kafka.message import KafkaAckableMessage
 
 from consumers.apply import Abandoned, Applier
 from consumers.connection import make_broker, member_id
+from consumers.desk import Desk
+from consumers.progress import Drain, Progress
+from service.adapters.kafka.cluster import cluster_id
 from service.app.ingest import Record
 from service.app.ports import Offset
 from service.bootstrap import Runtime
+from service.crash import crash_point
 
 log = structlog.get_logger()
 
 SESSION_MS: Final = 6_000
 HEARTBEAT_MS: Final = 1_000
 REBALANCE_MS: Final = 60_000
-DRAIN_SECONDS_MAX: Final = 40
 #: A batch may wait for a database that is away for as long as that takes.
 POLL_MS_MAX: Final = 24 * 3_600_000
 FETCH_BYTES_MAX: Final = 52_428_800
@@ -42,50 +45,7 @@ BATCH_WAIT_MS: Final = 20
 #: as long as the broker may wait for data (500 ms by default).
 FETCH_WAIT_MS: Final = 20
 IDLE_SECONDS: Final = 0.2
-PAUSE_SECONDS_MAX: Final = 5.0
-
-
-class Progress:
-    """What was handed out to this worker and what of it is applied."""
-
-    def __init__(self) -> None:
-        self.handed: dict[TopicPartition, int] = {}
-        self.applied: dict[TopicPartition, int] = {}
-        self.is_moving = False  # between a revocation and the next assignment positions mean nothing
-        self.idle = asyncio.Event()
-        self.idle.set()
-
-    def hand(self, batches: dict[TopicPartition, list[ConsumerRecord[Any, Any]]]) -> None:
-        """Notes records in the same step of the loop in which the client moved its position past them."""
-        for place, records in batches.items():
-            if records:
-                self.handed[place] = records[-1].offset + 1
-
-    def is_settled(self, place: TopicPartition) -> bool:
-        """Whether nothing of the partition is in flight."""
-        return self.handed.get(place) == self.applied.get(place)
-
-    def forget(self) -> None:
-        """After a rebalance positions start from what is committed."""
-        self.handed.clear()
-        self.applied.clear()
-
-
-class _Drain(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Lets the batch in flight finish before its partitions go to another worker."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-
-    async def on_partitions_revoked(self, revoked: Any) -> None:
-        self._progress.is_moving = True
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._progress.idle.wait(), DRAIN_SECONDS_MAX)
-        self._progress.forget()
-
-    async def on_partitions_assigned(self, assigned: Any) -> None:
-        self._progress.is_moving = False
-        log.info("partitions assigned", partitions=sorted(f"{one.topic}/{one.partition}" for one in assigned))
+PAUSE_SECONDS_MAX: Final = 1.0
 
 
 class EventConsumer:
@@ -94,6 +54,7 @@ class EventConsumer:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._progress = Progress()
+        self._desk = Desk(runtime)
         self._crash: Exception | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -102,19 +63,42 @@ class EventConsumer:
         gc.collect()
         gc.freeze()
         gc.disable()
-        self._stop = stop
-        self._applier = Applier(self._runtime, stop)
-        if not await self._start(stop):
-            return
-        self._watch_getmany()
-        following = asyncio.create_task(self._follow_position())
+        while not stop.is_set():
+            await self._desk.until_free(stop)
+            await self._session(stop)
+            if self._crash is not None:
+                raise self._crash
+
+    async def _session(self, stop: asyncio.Event) -> None:
+        """From joining the group to leaving it, when the role stops or the workers are to step aside."""
+        leave = self._stop = asyncio.Event()
+        self._applier = Applier(self._runtime, leave)
+        self._progress = Progress()
+        calling = asyncio.create_task(self._desk.until_called(stop, leave))
         try:
-            await stop.wait()
+            if not await self._start(leave):
+                return
+            self._watch_getmany()
+            following = asyncio.create_task(self._follow_position())
+            try:
+                await leave.wait()
+            finally:
+                following.cancel()
+                self._leave_group()
+                await self._broker.stop()
         finally:
-            following.cancel()
-            await self._broker.stop()
-        if self._crash is not None:
-            raise self._crash
+            calling.cancel()
+
+    def _leave_group(self) -> None:
+        """Has the others take over at once.
+
+        A static member is kept a place until its session has run out, which is for those who die: with it aiokafka
+        0.14 tells the group nothing when it stops.
+        """
+        consumer: Any = self._subscriber.consumer
+        coordinator = getattr(consumer, "_coordinator", None)
+        if coordinator is not None:
+            coordinator._group_instance_id = None  # noqa: SLF001 - there is no other way to say it
 
     async def _start(self, stop: asyncio.Event) -> bool:
         """False where `stop` came first."""
@@ -122,6 +106,7 @@ class EventConsumer:
         while not stop.is_set():
             self._subscribe()
             try:
+                self._runtime.batches.cluster = await cluster_id(self._runtime.settings)
                 await self._broker.start()
             except (KafkaError, OSError) as error:
                 log.warning("broker does not answer", error=type(error).__name__, seconds=pause)
@@ -150,7 +135,7 @@ class EventConsumer:
             no_reply=True,
             parser=self._parse,
             decoder=self._decode,
-            listener=_Drain(self._progress),
+            listener=Drain(self._progress),
             partition_assignment_strategy=(RangePartitionAssignor,),
             session_timeout_ms=SESSION_MS,
             heartbeat_interval_ms=HEARTBEAT_MS,
@@ -210,7 +195,9 @@ class EventConsumer:
             return  # not applied and not committed: an abandoned batch before it must not be passed over
         progress = self._progress
         progress.idle.clear()
+        started = time.perf_counter()
         try:
+            crash_point("records-read")
             records = message.raw_message
             ends: dict[TopicPartition, int] = {}
             chunk: list[Record] = []
@@ -228,6 +215,8 @@ class EventConsumer:
             await self._applier.apply(chunk)
             progress.applied.update(ends)
             await self._commit_offsets(ends)
+            self._desk.note(len(records), time.perf_counter() - started)
+            crash_point("offsets-committed")
             message.committed = True  # type: ignore[assignment]
         except Abandoned:
             log.info("batch abandoned: the role stops while the outside is away")
@@ -271,6 +260,7 @@ class EventConsumer:
             await store.advance_frontier(
                 Offset(place.topic, place.partition, offset) for place, offset in ahead.items()
             )
+        crash_point("frontier-followed")
         for place, offset in ahead.items():
             if self._progress.is_settled(place):
                 self._progress.handed[place] = self._progress.applied[place] = offset

@@ -10,6 +10,8 @@ from aiokafka.errors import KafkaError
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from service.core.profiles.codec import StateUnknown
+
 
 class Verdict(StrEnum):
     """What to do with a batch that failed."""
@@ -22,6 +24,7 @@ class Verdict(StrEnum):
 TRANSIENT: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the driver lost its place when the connection broke
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,  # deadlock, serialization
@@ -39,6 +42,7 @@ TRANSIENT: Final = (
     KafkaError,
     OSError,
     TimeoutError,
+    StateUnknown,  # a newer release wrote the profile; it or one like it will take the batch
 )
 
 

@@ -16,12 +16,13 @@ from service.adapters.postgres.candidates import Candidates, find_candidates
 from service.app.backfill import CUSTOMERS_MAX, backfill_slice
 from service.app.set_aside import SetAside, WalkFailed
 from service.bootstrap import Runtime
+from service.crash import crash_point
 from service.logs import detail_of
 
 log = structlog.get_logger()
 
 LOOK_SECONDS: Final = 0.2
-PAUSE_SECONDS_MAX: Final = 5.0
+PAUSE_SECONDS_MAX: Final = 1.0
 FIRST: Final = UUID(int=0)
 
 
@@ -76,6 +77,7 @@ class Backfills:
             self._candidates = await find_candidates(database, target)
             if self._candidates is not None:
                 await backfills.expect(connection, target, len(self._candidates))
+        crash_point("candidates-noted")
         self._target = target
         self._start_over()
         return True
@@ -101,13 +103,16 @@ class Backfills:
             )
             if done.customers:
                 await backfills.advance(connection, target, done.customers)
+                crash_point("slice-written")
             elif self._after != FIRST and chosen is None:
                 self._start_over()  # one more look, for whoever was skipped
                 return True
             else:
                 await backfills.finish(connection, target)
+                crash_point("backfill-ended")
                 self._target = 0
                 log.info("backfill done", catalogue_version=target)
+        crash_point("slice-committed")
         self._after = done.last
         self._place += done.customers
         return True

@@ -10,6 +10,7 @@ import structlog
 from service.adapters.postgres import counters
 from service.app.set_aside import SetAside, WalkFailed
 from service.bootstrap import Runtime
+from service.core.profiles.codec import StateUnknown
 
 log = structlog.get_logger()
 
@@ -18,12 +19,14 @@ PAUSE_SECONDS = 0.5
 TRANSIENT = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.TransactionRollbackError,
     asyncpg.InvalidTransactionStateError,
     OSError,
     TimeoutError,
+    StateUnknown,  # a newer release wrote the profile
 )
 
 

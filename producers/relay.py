@@ -21,6 +21,7 @@ from service.adapters.kafka.topics import marker_topic
 from service.adapters.postgres import outbox
 from service.app.outgoing import decode_outbox
 from service.bootstrap import Runtime
+from service.crash import crash_point
 from service.logs import detail_of
 
 log = structlog.get_logger()
@@ -31,7 +32,7 @@ ROWS_MAX: Final = 200
 BYTES_MAX: Final = 8_388_608
 TRANSACTION_MS_MAX: Final = 30_000
 BATCH_BYTES: Final = 1_048_576
-PAUSE_SECONDS_MAX: Final = 5.0
+PAUSE_SECONDS_MAX: Final = 1.0
 
 
 class Relay:
@@ -70,16 +71,22 @@ class Relay:
         )
         try:
             await producer.start()  # ends the predecessor's transaction
+            crash_point("predecessor-ended")
             instance_id = await outbox.instance_id(connection)
             sent = await read_marker(self._marker_topic, instance_id, self._options)
+            crash_point("marker-read")
             await outbox.delete(connection, sent)
+            crash_point("marked-rows-deleted")
             log.info("relay leads", already_sent=len(sent))
             key = str(instance_id).encode()
             while not stop.is_set():
                 rows = await outbox.oldest(connection, ROWS_MAX, BYTES_MAX)
                 if rows:
+                    crash_point("rows-read")
                     await self._publish(producer, key, rows)
+                    crash_point("transaction-committed")
                     await outbox.delete(connection, [row_id for row_id, _ in rows])
+                    crash_point("rows-deleted")
                 else:
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(stop.wait(), POLL_SECONDS)
@@ -89,12 +96,15 @@ class Relay:
 
     async def _publish(self, producer: AIOKafkaProducer, key: bytes, rows: list[tuple[int, bytes]]) -> None:
         async with producer.transaction():
+            crash_point("transaction-begun")
             publisher = BatchPublisher(producer)
             for _, payload in rows:
                 for topic, record_key, value, headers in decode_outbox(payload):
                     await publisher.add(topic, record_key, value, headers)
+            crash_point("records-collected")
             await publisher.add(self._marker_topic, key, encode_marker([row_id for row_id, _ in rows]), [])
             await publisher.flush()
+            crash_point("transaction-written")
 
 
 async def _close(producer: AIOKafkaProducer) -> None:

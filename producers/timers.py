@@ -17,11 +17,13 @@ from aiokafka.errors import KafkaError
 
 from producers.backfills import Backfills
 from producers.faults import set_aside
+from producers.hold import Hold
 from service.adapters.kafka.offsets import OffsetReader, Offsets
 from service.adapters.postgres import counters, frontier
 from service.app.expire import CUSTOMERS_MAX, expire
 from service.app.set_aside import SetAside, WalkFailed
 from service.bootstrap import Runtime
+from service.crash import crash_point
 from service.logs import detail_of
 
 log = structlog.get_logger()
@@ -30,7 +32,7 @@ LOOK_SECONDS: Final = 0.1
 FRONTIER_SECONDS: Final = 0.02
 #: Under a fixed clock the input counts as read when its ends stood still this long.
 QUIET_SECONDS: Final = 5.0
-PAUSE_SECONDS_MAX: Final = 5.0
+PAUSE_SECONDS_MAX: Final = 1.0
 MICROSECONDS: Final = 1_000_000
 
 
@@ -41,6 +43,7 @@ class Timers:
         self._runtime = runtime
         self._aside = SetAside(CUSTOMERS_MAX)
         self._is_fixed = runtime.settings.fixed_clock is not None
+        self._cluster = ""
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until `stop`; any fault of the outside is waited out."""
@@ -49,6 +52,7 @@ class Timers:
         while not stop.is_set():
             try:
                 async with OffsetReader(self._runtime.settings) as reader:
+                    self._cluster = reader.cluster
                     while not stop.is_set():
                         await self._look(reader, stop)
                         pause = LOOK_SECONDS
@@ -64,17 +68,22 @@ class Timers:
         grace = self._runtime.settings.grace_ms * 1_000
         if not await self._is_due(clock() - grace):
             return
+        crash_point("due-seen")
         limit = clock() - grace
         ends = await reader.ends()
-        is_read = await (self._stands_still(reader, ends, stop) if self._is_fixed else self._is_applied(ends, stop))
+        wait = self._stands_still if self._is_fixed else self._is_applied
+        is_read = await wait(reader, ends, stop)
         if not is_read:
             return
+        crash_point("input-applied")
         while not stop.is_set():
             try:
                 async with self._runtime.batches.store() as store:
                     fired = await expire(
                         store, now=clock(), until=limit, recorded_at=time.time_ns() // 1_000, aside=self._aside
                     )
+                    crash_point("due-written")
+                crash_point("due-committed")
             except WalkFailed as failed:
                 await set_aside(self._runtime, self._aside, failed)
                 continue
@@ -85,13 +94,14 @@ class Timers:
         async with self._runtime.database.session() as connection:
             return await frontier.is_due(connection, limit)
 
-    async def _is_applied(self, ends: Offsets, stop: asyncio.Event) -> bool:
-        """Waits until all input before the ends is applied, at most TIMER_HOLD_SECONDS_MAX."""
-        held_until = time.monotonic() + self._runtime.settings.timer_hold_seconds_max
+    async def _is_applied(self, reader: OffsetReader, ends: Offsets, stop: asyncio.Event) -> bool:
+        """Waits until all input before the ends is applied, or has stood still for TIMER_HOLD_SECONDS_MAX."""
+        hold = Hold(self._runtime.settings, reader)
         while not stop.is_set():
-            if await self._has_passed(ends):
+            waiting = await self._waiting(ends)
+            if not waiting:
                 return True
-            if time.monotonic() > held_until:
+            if await hold.is_over(waiting):
                 async with self._runtime.database.session() as connection:
                     await counters.count(connection, counters.TIMERS_OVERTOOK)
                 log.error(
@@ -109,7 +119,7 @@ class Timers:
                 latest = await reader.ends()
             except KafkaError:
                 return False
-            has_passed = await self._has_passed(latest)
+            has_passed = not await self._waiting(latest)
             if latest != ends or not has_passed:
                 ends, quiet_since = latest, None
             if has_passed:
@@ -119,10 +129,11 @@ class Timers:
             await _sleep(stop, LOOK_SECONDS)
         return False
 
-    async def _has_passed(self, ends: Offsets) -> bool:
+    async def _waiting(self, ends: Offsets) -> Offsets:
+        """The frontier of the partitions that are not applied up to these ends."""
         async with self._runtime.database.session() as connection:
-            applied = await frontier.applied(connection)
-        return all(applied.get(place, 0) >= end for place, end in ends.items())
+            applied = await frontier.applied(connection, self._cluster)
+        return {place: applied.get(place, 0) for place, end in ends.items() if applied.get(place, 0) < end}
 
 
 async def _sleep(stop: asyncio.Event, seconds: float) -> None:

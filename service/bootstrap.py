@@ -11,11 +11,14 @@ from typing import Any
 
 from service.adapters.postgres.database import Database
 from service.adapters.postgres.pins import FRESH_PLANS, PostgresPins, failing_clearly
+from service.adapters.postgres.recover import PostgresRecovery
+from service.adapters.postgres.repair import PostgresRepairs, blaming_values
 from service.adapters.postgres.store import CatalogueCache, PostgresStore
 from service.app.outgoing import Outgoing
 from service.clock import Clock, make_clock
 from service.core.events.decode import Rules
 from service.core.segments.walk import ENTRIES_MAX
+from service.crash import crash_point
 from service.settings import Settings, SettingsError, load_settings
 from service.stack.errors import StackError
 from service.stack.state import read_stack_file
@@ -76,18 +79,23 @@ def open_database(settings: Settings, role: str, *, pool_size: int = 5, is_hot: 
 
 @dataclass
 class Batches:
-    """Opens the transaction of one batch, with its store."""
+    """Opens the transaction of one batch, with its store.
+
+    Attributes:
+        cluster: the id of the Kafka cluster that the offsets of these batches speak of; consumers set it.
+    """
 
     database: Database
     cache: CatalogueCache
     outgoing: Outgoing
     entries_max: int = ENTRIES_MAX
+    cluster: str = ""
 
     @asynccontextmanager
     async def store(self) -> AsyncIterator[PostgresStore]:
         """A store within a transaction that commits at the end of the block."""
         async with self.database.batch() as connection:
-            yield PostgresStore(connection, self.cache, self.outgoing, self.entries_max)
+            yield PostgresStore(connection, self.cache, self.outgoing, self.entries_max, self.cluster)
 
     @asynccontextmanager
     async def pins(self) -> AsyncIterator[PostgresPins]:
@@ -100,6 +108,29 @@ class Batches:
         async with failing_clearly(), self.database.batch() as connection:
             await connection.execute(FRESH_PLANS)
             yield PostgresPins(connection, self.cache, self.outgoing, self.entries_max)
+            crash_point("pins-written")
+        crash_point("pins-committed")
+
+    @asynccontextmanager
+    async def recovery(self) -> AsyncIterator[PostgresRecovery]:
+        """As `store`, with the statements of a recovery's last step."""
+        async with self.database.batch() as connection:
+            store = PostgresRecovery(connection, self.cache, self.outgoing, self.entries_max)
+            await store.make()
+            yield store
+
+    @asynccontextmanager
+    async def repairs(self) -> AsyncIterator[PostgresRepairs]:
+        """As `store`, with the statements of repairs.
+
+        Raises:
+            Contention: another transaction came first.
+            ConnectionError: the database is out of reach.
+            RepairStopped: the database refuses what no customer is at fault for.
+        """
+        async with blaming_values(), failing_clearly(), self.database.batch() as connection:
+            await connection.execute(FRESH_PLANS)
+            yield PostgresRepairs(connection, self.cache, self.outgoing, self.entries_max)
 
 
 def open_batches(settings: Settings, database: Database) -> Batches:
@@ -120,9 +151,11 @@ class Runtime:
 
 
 @asynccontextmanager
-async def open_runtime(settings: Settings, role: str, *, pool_size: int = 4) -> AsyncIterator[Runtime]:
-    """Assembles one role's parts; closes them at the end of the block."""
-    database = open_database(settings, role, pool_size=pool_size, is_hot=True)
+async def open_runtime(
+    settings: Settings, role: str, *, pool_size: int = 4, is_hot: bool = True
+) -> AsyncIterator[Runtime]:
+    """Assembles one role's parts; closes them at the end of the block. Who is hot has plans made for look-ups."""
+    database = open_database(settings, role, pool_size=pool_size, is_hot=is_hot)
     try:
         yield Runtime(
             settings=settings,

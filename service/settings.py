@@ -10,6 +10,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.crash import read_crash_at
+
 TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,200}")
 
 
@@ -67,6 +69,8 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
+    crash_at: OptionalText = None  # for tests alone (service/crash.py)
+
     @field_validator("orders_topic", "customers_topic", "membership_topic", "dead_letter_topic")
     @classmethod
     def _topic_name(cls, value: str) -> str:
@@ -94,6 +98,13 @@ class Settings(BaseSettings):
         if value is not None and len(value.get_secret_value().encode()) < 32:
             msg = "must have at least 32 bytes, as HS256 asks for (RFC 7518 section 3.2)"
             raise ValueError(msg)
+        return value
+
+    @field_validator("crash_at")
+    @classmethod
+    def _crash_at(cls, value: str | None) -> str | None:
+        if value is not None:
+            read_crash_at(value)
         return value
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID, uuid5
 
+from service.app.batch import next_due
 from service.core import identity
 from service.core.criteria.needs import needs_of
 from service.core.criteria.parse import parse_criteria
@@ -18,7 +19,7 @@ from service.core.profiles.codec import decode_state, encode_state
 from service.core.profiles.ledger import ActivityFact, Fact, Ledger, LedgerIncomplete, OrderFact, RefundFact, fact_of
 from service.core.profiles.profile import Profile
 from service.core.profiles.shape import Shape
-from service.core.profiles.timeline import next_edge
+from service.core.profiles.timeline import NO_EDGE
 from service.core.segments.catalogue import Catalogue, Definition, compile_catalogue
 from service.core.segments.ordinals import members_of
 from service.core.segments.walk import ENTRIES_MAX, Manual, Transition, Walk, by_stamp
@@ -46,6 +47,7 @@ class Engine:
     entries_max: int = ENTRIES_MAX
     profiles: dict[UUID, Profile] = field(default_factory=dict)
     states: dict[UUID, bytes] = field(default_factory=dict)
+    due: dict[UUID, int | None] = field(default_factory=dict)
     facts: dict[UUID, dict[str, Fact]] = field(default_factory=lambda: defaultdict(dict))
     known: set[tuple[UUID, str]] = field(default_factory=set)
     published: list[tuple[str, str, int, str, str, int]] = field(default_factory=list)
@@ -81,9 +83,14 @@ class Engine:
                     self.facts[event.customer_id][event.id] = fact_of(event)
 
     def expire(self, until: int) -> None:
-        """Fires all that is due up to an instant, as the timers would."""
+        """Backfills, then fires what is due up to an instant by what is stored of it, as the timers role does."""
+        behind = [one for one, profile in self.profiles.items() if profile.mark < self.catalogue.version]
+        self._visit(behind, MISSING)
+        self._visit([one for one, due in self.due.items() if due is not None and due <= until], until)
+
+    def _visit(self, customer_ids: Iterable[UUID], until: int) -> None:
         walk = Walk(self.catalogue, self.entries_max)
-        for customer_id in list(self.profiles):
+        for customer_id in customer_ids:
             self._walk(walk, customer_id, [], until)
         self._commit(walk)
 
@@ -131,8 +138,9 @@ class Engine:
     def _ledger(self, customer_id: UUID, events: list[Event] | None) -> Ledger:
         """All facts (None), or those of the orders and refunds that the events touch."""
         known = self.facts[customer_id]
-        waiting = {event.id for event in self.profiles[customer_id].pending} if customer_id in self.profiles else set()
-        touched = [fact_of(event) for event in events or () if event.type.startswith("order.")]
+        pending = self.profiles[customer_id].pending if customer_id in self.profiles else []
+        waiting = {event.id for event in pending}
+        touched = [fact_of(event) for event in (*(events or ()), *pending) if event.type.startswith("order.")]
         orders = {fact.order_id for fact in touched if fact.order_id is not None}
         refunds = {fact.refund_id for fact in touched if isinstance(fact, RefundFact)}
         refunds |= {one.refund_id for one in known.values() if isinstance(one, RefundFact) and one.order_id in orders}
@@ -153,6 +161,7 @@ class Engine:
         for profile in walk.profiles:
             self.profiles[profile.customer_id] = profile
             self.states[profile.customer_id] = encode_state(profile)
+            self.due[profile.customer_id] = next_due(profile, self.catalogue)
 
     def _publish(self, one: Transition) -> None:
         change = "joined" if one.has_joined else "left"
@@ -172,8 +181,7 @@ class Engine:
 
     def next_due(self) -> int:
         """The earliest instant at which anybody may change by time alone."""
-        edges = [next_edge(one, self.catalogue.plan.needs, self.catalogue.shape) for one in self.profiles.values()]
-        return min(edges)
+        return min(NO_EDGE if due is None else due for due in self.due.values())
 
 
 def collapsed(transitions: Iterable[tuple[str, str, int, str]]) -> list[tuple[str, str, int, str]]:

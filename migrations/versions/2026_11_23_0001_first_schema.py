@@ -35,6 +35,7 @@ def upgrade() -> None:
             nullable=False,
         ),
         sa.Column("instance_id", sa.Uuid(), server_default=sa.text("gen_random_uuid()"), nullable=False),
+        sa.Column("recovering", postgresql.JSONB(astext_type=sa.Text()), nullable=True),
         sa.PrimaryKeyConstraint("is_only", name=op.f("catalogue_pkey")),
         sa.CheckConstraint("is_only", name=op.f("catalogue_only_check")),
     )
@@ -43,6 +44,7 @@ def upgrade() -> None:
         "counters",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("value", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("counters_pkey")),
     )
     op.create_table(
@@ -104,6 +106,7 @@ def upgrade() -> None:
         sa.Column("backfill_state", sa.Text(), server_default=sa.text("'none'"), nullable=False),
         sa.Column("backfill_done", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.Column("backfill_total", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("backfill_moved_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("created_by", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -138,6 +141,7 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("error", sa.Text(), nullable=False),
+        sa.Column("cluster", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.Column("topic", sa.Text(), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
         sa.Column("offset", sa.BigInteger(), nullable=False),
@@ -146,9 +150,14 @@ def upgrade() -> None:
         sa.Column("headers", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'"), nullable=False),
         sa.Column("customer_id", sa.Uuid(), nullable=True),
         sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("redrives", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("redriven_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("dead_letters_pkey")),
-        sa.UniqueConstraint("topic", "partition", "offset", name=op.f("dead_letters_topic_partition_offset_key")),
+        sa.UniqueConstraint(
+            "cluster", "topic", "partition", "offset", name=op.f("dead_letters_cluster_topic_partition_offset_key")
+        ),
     )
+    op.create_index(op.f("dead_letters_customer_id_idx"), "dead_letters", ["customer_id"], unique=False)
     op.create_index(op.f("dead_letters_reason_id_idx"), "dead_letters", ["reason", "id"], unique=False)
     op.create_table(
         "erasures",
@@ -158,10 +167,11 @@ def upgrade() -> None:
     )
     op.create_table(
         "input_frontier",
+        sa.Column("cluster", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.Column("topic", sa.Text(), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
         sa.Column("next_offset", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("topic", "partition", name=op.f("input_frontier_pkey")),
+        sa.PrimaryKeyConstraint("cluster", "topic", "partition", name=op.f("input_frontier_pkey")),
         postgresql_with={"fillfactor": "50"},
     )
     op.create_table(
@@ -202,6 +212,13 @@ def upgrade() -> None:
     )
     # A payload lives for milliseconds: compressing it costs more than it saves.
     op.execute("ALTER TABLE outbox ALTER COLUMN payload SET STORAGE EXTERNAL")
+    op.create_table(
+        "pauses",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("owner", sa.Text(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pauses_pkey")),
+    )
     op.create_table(
         "pins",
         sa.Column("customer_id", sa.Uuid(), nullable=False),
@@ -275,10 +292,18 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("users_pkey")),
     )
+    op.create_table(
+        "workers",
+        sa.Column("member", sa.Text(), nullable=False),
+        sa.Column("records_per_second", sa.Float(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("member", name=op.f("workers_pkey")),
+    )
 
 
 def downgrade() -> None:
     """Drops everything."""
+    op.drop_table("workers")
     op.drop_table("users")
     op.drop_table("segment_versions")
     op.drop_index("refunds_order_idx", table_name="refunds")
@@ -288,12 +313,14 @@ def downgrade() -> None:
     op.drop_table("profiles")
     op.drop_index("pins_segment_idx", table_name="pins")
     op.drop_table("pins")
+    op.drop_table("pauses")
     op.drop_table("outbox")
     op.drop_table("orders")
     op.drop_table("order_facts")
     op.drop_table("input_frontier")
     op.drop_table("erasures")
     op.drop_index(op.f("dead_letters_reason_id_idx"), table_name="dead_letters")
+    op.drop_index(op.f("dead_letters_customer_id_idx"), table_name="dead_letters")
     op.drop_table("dead_letters")
     op.drop_index(op.f("customers_external_id_idx"), table_name="customers")
     op.drop_table("customers")

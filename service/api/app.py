@@ -7,7 +7,7 @@ from importlib.metadata import version
 from fastapi import FastAPI
 
 from service.adapters.postgres.database import Database
-from service.api import backfills, docs, explain, health, members, pins, preview, segments
+from service.api import backfills, docs, explain, health, letters, members, pins, preview, refresh, segments
 from service.api.auth import check_routes
 from service.api.errors import add_error_handlers
 from service.api.guard import Guard
@@ -56,7 +56,9 @@ def build_app(settings: Settings, database: Database, clock: Clock, broker_check
         database, open_batches(settings, database), clock, token_rules(settings), broker_check
     )
     app.state.questions = Questions.of(settings)
-    for part in (health, docs, segments, backfills, members, pins, explain, preview):
+    app.state.redriving = letters.Redriving.of(settings)
+    # letters before segments, whose /{segment} would take them for an id
+    for part in (health, docs, letters, segments, backfills, refresh, members, pins, explain, preview):
         app.include_router(part.router)
     add_error_handlers(app)
     app.add_middleware(Guard)

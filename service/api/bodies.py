@@ -9,10 +9,12 @@ from typing import Any, Final, TypeVar
 from fastapi import Request, Response
 from pydantic import BaseModel, ValidationError
 
-from service.api.errors import ApiError, faults_of, refused
+from service.api.errors import ApiError, Fault, faults_of, refused
 from service.app.exact_json import JsonError, dumps, loads
 
 BODY_BYTES_MAX: Final = 1_048_576
+#: No body has nearly as many; each unknown one would be a fault of its own.
+BODY_FIELDS_MAX: Final = 100
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -43,6 +45,9 @@ async def read_body_if_any(request: Request, model: type[Model], bytes_max: int 
         source = loads(raw, allow_repeats=False)
     except JsonError as error:
         raise ApiError("invalid_json", str(error)) from None
+    if isinstance(source, dict) and len(source) > BODY_FIELDS_MAX:
+        message = f"has {len(source)} fields; at most {BODY_FIELDS_MAX} are read"
+        raise refused([Fault("body", message, "too_many_fields")])
     try:
         return model.model_validate(source)
     except ValidationError as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
@@ -33,6 +32,7 @@ from service.app.pins import ADD, Named, PinChange, PinReport
 from service.app.segment_changes import create_segment, delete_segment, update_segment
 from service.app.segments import STATIC, Author, SegmentMissing, SegmentQuery
 from service.app.tokens import Identity, Permission
+from service.core.identity import UUID_FORM
 
 BASE: Final = "/api/customer-segments"
 #: How many ids `include_customers` answers at most; beyond it, page through /customers or export.
@@ -51,7 +51,6 @@ Reader = Annotated[Identity, Depends(Requires(Permission.READ))]
 Updater = Annotated[Identity, Depends(Requires(Permission.UPDATE))]
 Deleter = Annotated[Identity, Depends(Requires(Permission.DELETE))]
 
-_UUID_FORM: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 _VIP: Final[dict[str, Any]] = {
     "segment_name": "Big spenders of late",
@@ -89,7 +88,7 @@ def segment_id_of(segment: str) -> UUID:
     Raises:
         SegmentMissing: the text has not the form of a UUID.
     """
-    if not _UUID_FORM.fullmatch(segment):
+    if not UUID_FORM.fullmatch(segment):
         raise SegmentMissing(f'"{segment}"; segments are named by ids of the form 8-4-4-4-12')
     return UUID(segment)
 

@@ -16,6 +16,8 @@ from service.clock import Clock
 
 #: Each export holds a connection for as long as the client reads.
 EXPORTS_AT_ONCE_MAX: Final = 2
+#: Each refresh reads the facts of everybody.
+REFRESHES_AT_ONCE_MAX: Final = 1
 
 BrokerCheck = Callable[[], Awaitable[None]]
 
@@ -30,6 +32,7 @@ class Services:
     tokens: TokenRules
     broker_check: BrokerCheck
     exports: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(EXPORTS_AT_ONCE_MAX))
+    refreshes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(REFRESHES_AT_ONCE_MAX))
 
 
 def services_of(request: Request) -> Services:

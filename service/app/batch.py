@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from uuid import UUID
 
 from service.app.ports import DeadLetter, Store, StoredFact, StoredProfile
 from service.core import identity
-from service.core.events.model import Event
+from service.core.events.model import Deleted, Event
 from service.core.instants import MISSING
 from service.core.profiles.codec import decode_state
 from service.core.profiles.ledger import Ledger, LedgerIncomplete
@@ -19,6 +20,7 @@ from service.core.profiles.profile import Profile
 from service.core.profiles.timeline import NO_EDGE, next_edge
 from service.core.segments.catalogue import Catalogue
 from service.core.segments.walk import Manual, Transition, Walk, by_stamp
+from service.crash import crash_point
 
 
 @dataclass
@@ -57,35 +59,65 @@ class Outcome:
 async def run_batch(store: Store, catalogue: Catalogue, work: Work) -> Outcome:
     """Locks, walks and writes; everything but dead letters, the outbox row and offsets."""
     outcome = Outcome()
-    # By bytes, as PostgreSQL orders them; comparing UUID objects costs ten times as much.
-    customer_ids = sorted((one for one in work.events if one != identity.GUEST), key=lambda one: one.int)
-    locked = await store.lock_profiles(customer_ids) if customer_ids else list(work.stored)  # 3
-    profiles = {stored.customer_id: stored for stored in locked}
-    missing = [customer_id for customer_id in customer_ids if customer_id not in profiles]
-    tombstones = await store.erased(missing) if missing else set()
+    locked = await _lock(store, work)  # 3
+    crash_point("customers-locked")
     events = {}
     for customer_id, some in work.events.items():
-        if customer_id in tombstones:
+        if customer_id in locked.tombstones:
             outcome.erased.extend(some)
         else:
             events[customer_id] = some
-    fresh, touched = await _new_events(store, events, outcome)  # 4
-    walked = _Walker(Walk(catalogue, store.entries_max), work, profiles, fresh, touched)
+    fresh, touched = await _new_events(store, events, locked.waiting, outcome)  # 4
+    crash_point("known-dropped")
+    walked = _Walker(Walk(catalogue, store.entries_max), work, locked.profiles, fresh, touched)
     behind = walked.walk_all()  # 5
     if behind:
         names = catalogue.shape.activity_names
-        walked.walk_again(behind, await store.all_facts(sorted(behind), names))
+        walked.walk_again(behind, locked.stored, await store.all_facts(sorted(behind), names))
     outcome.transitions = walked.walk.transitions()  # 6
+    crash_point("walked")
     outcome.customers = len(walked.walk.profiles)
     await _write(store, catalogue, walked, fresh, outcome, work)  # 7
     return outcome
 
 
+class _Locked(NamedTuple):
+    """Whom a batch is about, by id; `waiting` are events whose time had not come."""
+
+    stored: dict[UUID, StoredProfile]
+    profiles: dict[UUID, Profile]
+    waiting: list[Event]
+    tombstones: set[UUID]
+
+
+async def _lock(store: Store, work: Work) -> _Locked:
+    # By bytes, as PostgreSQL orders them; comparing UUID objects costs ten times as much.
+    named = sorted((one for one in work.events if one != identity.GUEST), key=lambda one: one.int)
+    stored = {one.customer_id: one for one in (await store.lock_profiles(named) if named else work.stored)}
+    profiles = {customer_id: _profile(one) for customer_id, one in stored.items()}
+    waiting = [event for profile in profiles.values() for event in profile.pending]
+    missing = [customer_id for customer_id in named if customer_id not in stored]
+    # Changes by hand and backfills take nobody further in time, so that no event of theirs ripens.
+    ripe = waiting if work.events or work.until != MISSING else []
+    is_erasing = any(isinstance(event.data, Deleted) for some in (ripe, *work.events.values()) for event in some)
+    if missing or work.unknown or is_erasing:
+        await store.hold_erasures(is_erasing=is_erasing)
+    if is_erasing and missing:  # somebody may have stored one of them while this waited
+        came = {one.customer_id: one for one in await store.lock_profiles(missing)}
+        stored |= came
+        profiles |= {customer_id: _profile(one) for customer_id, one in came.items()}
+        missing = [customer_id for customer_id in missing if customer_id not in came]
+    return _Locked(stored, profiles, waiting, await store.erased(missing) if missing else set())
+
+
 async def _new_events(
-    store: Store, events: Mapping[UUID, Sequence[Event]], outcome: Outcome
+    store: Store, events: Mapping[UUID, Sequence[Event]], waiting: Sequence[Event], outcome: Outcome
 ) -> tuple[dict[UUID, list[Event]], dict[UUID, list[StoredFact]]]:
-    """Drops what is already known, by natural key; gives the rest by customer, and the facts they touch."""
-    with_orders: list[Event] = []
+    """Drops what is already known, by natural key; gives the rest by customer.
+
+    And the facts that they touch, and those that wait in their profiles for their time.
+    """
+    with_orders: list[Event] = [event for event in waiting if event.type.startswith("order.")]
     others: list[Event] = []
     for some in events.values():
         for event in some:
@@ -119,7 +151,7 @@ class _Walker:
         self,
         walk: Walk,
         work: Work,
-        stored: Mapping[UUID, StoredProfile],
+        stored: Mapping[UUID, Profile],
         events: Mapping[UUID, list[Event]],
         touched: Mapping[UUID, list[StoredFact]],
     ) -> None:
@@ -137,25 +169,31 @@ class _Walker:
         for customer_id in (one for one in named if one != identity.GUEST):
             mark = self.walk.mark()
             try:
-                self._walk(customer_id, self.touched.get(customer_id, ()), is_complete=False)
+                profile = self.stored.get(customer_id)
+                self._walk(customer_id, profile, self.touched.get(customer_id, ()), is_complete=False)
             except LedgerIncomplete:
                 self.walk.rewind(mark)
                 behind.append(customer_id)
         return behind
 
-    def walk_again(self, customer_ids: Sequence[UUID], facts: Sequence[StoredFact]) -> None:
-        """Walks customers with all their facts at hand."""
+    def walk_again(
+        self, customer_ids: Sequence[UUID], stored: Mapping[UUID, StoredProfile], facts: Sequence[StoredFact]
+    ) -> None:
+        """Walks customers with all their facts at hand, from their profiles as they are stored."""
         by_customer: dict[UUID, list[StoredFact]] = {customer_id: [] for customer_id in customer_ids}
-        for stored in facts:
-            by_customer[stored.customer_id].append(stored)
+        for fact in facts:
+            by_customer[fact.customer_id].append(fact)
         for customer_id, some in by_customer.items():
-            self._walk(customer_id, some, is_complete=True)
+            profile = _profile(stored[customer_id]) if customer_id in stored else None
+            self._walk(customer_id, profile, some, is_complete=True)
 
-    def _walk(self, customer_id: UUID, facts: Sequence[StoredFact], *, is_complete: bool) -> None:
+    def _walk(
+        self, customer_id: UUID, profile: Profile | None, facts: Sequence[StoredFact], *, is_complete: bool
+    ) -> None:
         events = self.events.get(customer_id, [])
-        stored = self.stored.get(customer_id)
-        external_id = events[0].external_id if events else self.unknown.get(customer_id, "")
-        profile = _profile(stored) if stored else _new_profile(customer_id, external_id)
+        if profile is None:
+            external_id = events[0].external_id if events else self.unknown.get(customer_id, "")
+            profile = _new_profile(customer_id, external_id)
         waiting = {event.id for event in profile.pending}
         ledger = Ledger(is_complete, [one.fact for one in facts if one.event_id not in waiting])
         work = self.work

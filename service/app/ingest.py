@@ -10,11 +10,14 @@ from service.app.batch import Outcome, Work, run_batch
 from service.app.ports import DeadLetter, Offset, Store
 from service.core.events.decode import Headers, Rejected, Rules, decode
 from service.core.events.model import Event
+from service.core.events.owner import owner_of
+from service.crash import crash_point
 
 #: How much of a too large record is kept (CONTRACT section 5).
 TRUNCATED_BYTES = 65_536
 KEY_BYTES_MAX = 1_048_576
 ERROR_CHARACTERS_MAX = 500
+ERASED_ERROR = "The customer was erased before; the event was dropped."
 
 
 class Record(NamedTuple):
@@ -76,6 +79,7 @@ def dead_letter(record: Record, why: Rejected) -> DeadLetter:
         value,
         size,
         headers,
+        owner_of(value, record.key),
     )
 
 
@@ -86,15 +90,28 @@ async def ingest(store: Store, decoded: Decoded, now: int, recorded_at: int) -> 
     if decoded.events:
         outcome = await run_batch(store, catalogue, Work(now, recorded_at, decoded.events))
     letters = [*decoded.letters, *(_erased_letter(event, decoded.places[id(event)]) for event in outcome.erased)]
+    if decoded.letters:
+        letters = await _without_erased(store, letters)
     fresh_letters = await store.write_dead_letters(letters) if letters else []
     if outcome.transitions or fresh_letters:
         await store.write_outbox(outcome.transitions, recorded_at, fresh_letters)
     await store.advance_frontier(decoded.offsets)
+    crash_point("frontier-written")
     return outcome
 
 
+async def _without_erased(store: Store, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+    """Letters about erased customers hold where the record lay, and nothing of what it said."""
+    await store.hold_erasures(is_erasing=False)
+    owners = {letter.customer_id for letter in letters if letter.customer_id is not None}
+    erased = await store.erased(sorted(owners)) if owners else set()
+    return [_blank(letter) if letter.customer_id in erased else letter for letter in letters]
+
+
+def _blank(letter: DeadLetter) -> DeadLetter:
+    return letter._replace(reason="erased", error=ERASED_ERROR, key=None, value=None, size=0, headers=())
+
+
 def _erased_letter(event: Event, record: Record) -> DeadLetter:
-    """Where an erased customer's event lay, and nothing of what it said."""
-    error = "The customer was erased before; the event was dropped."
     place = (record.topic, record.partition, record.offset, record.timestamp_ms)
-    return DeadLetter("erased", error, *place, None, None, 0, (), event.customer_id)
+    return DeadLetter("erased", ERASED_ERROR, *place, None, None, 0, (), event.customer_id)

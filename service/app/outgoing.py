@@ -50,19 +50,34 @@ class Outgoing(NamedTuple):
 
 
 def encode_outbox(
-    outgoing: Outgoing, transitions: Sequence[Transition], recorded_at: int, letters: Sequence[DeadLetter]
+    outgoing: Outgoing,
+    transitions: Sequence[Transition],
+    recorded_at: int,
+    letters: Sequence[DeadLetter],
+    *,
+    is_recovering: bool = False,
+    is_counted: bool = False,
 ) -> Iterator[OutboxRow]:
-    """Rows for the outbox, in order; one unless there is very much to send."""
+    """Rows for the outbox, in order; one unless there is very much to send.
+
+    Args:
+        outgoing: the topics.
+        transitions: in order.
+        recorded_at: real time, microseconds.
+        letters: dead letters.
+        is_recovering: of the transitions only the counts are in them: they left before the database was lost.
+        is_counted: the counts have been told already.
+    """
     counts: dict[UUID, int] = {}
     records: list[OutgoingRecord] = []
     writer = _Writer(outgoing.membership_topic, instants.to_text(recorded_at))
     for one in transitions:
         segment_id = one.definition.segment_id
         counts[segment_id] = counts.get(segment_id, 0) + (1 if one.has_joined else -1)
-        if not (one.definition.is_silent and one.reason == "definition"):
+        if not (is_recovering or (one.definition.is_silent and one.reason == "definition")):
             records.append(writer.record(one))
     records += [letter_record(outgoing.dead_letter_topic, letter) for letter in letters]
-    counted = json.dumps({str(key): count for key, count in counts.items() if count})
+    counted = "{}" if is_counted else json.dumps({str(key): count for key, count in counts.items() if count})
     for some in _bounded(records):
         yield OutboxRow(_packer.encode(some), len(some), counted)
         counted = "{}"

@@ -255,6 +255,8 @@ async def _pin(store: PinStore, now: int, change: PinChange, customers: Sequence
         locked = [stored for stored in locked if stored.evaluated_to != MISSING]
     known = {stored.customer_id for stored in locked}
     missing = [one for one in customers if one.customer_id not in known]
+    if missing:
+        await store.hold_erasures(is_erasing=False)
     tombstones = await store.erased([one.customer_id for one in missing]) if missing else set()
     strangers = [one for one in missing if one.customer_id not in tombstones]
     held = await store.pins_of(change.segment_id, ids)

@@ -87,6 +87,14 @@ class Store(Protocol):
         """Locks customers beyond `after` and not in `but` that this catalogue version has not reached, ascending."""
         ...
 
+    async def hold_erasures(self, *, is_erasing: bool) -> None:
+        """Holds tombstones as they are until the transaction ends, or (who erases) keeps all others from storing.
+
+        For who stores something about a customer without that profile's lock: the first event, a pin of somebody
+        unknown, a dead letter. Otherwise an erasure beside it would not see it.
+        """
+        ...
+
     async def erased(self, customer_ids: Sequence[UUID]) -> set[UUID]:
         """Those of the customers whose id is a tombstone."""
         ...

@@ -8,12 +8,13 @@ say when the membership of the customers who are already there must be looked at
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
 from msgspec import UNSET
 
+from service.app.catalogue_change import lock_catalogue
 from service.app.exact_json import canonical
 from service.app.segment_references import check_references, check_unnamed
 from service.app.segments import (
@@ -31,9 +32,7 @@ from service.app.segments import (
     read_segment,
 )
 from service.clock import Clock
-from service.core.criteria.needs import needs_of
 from service.core.criteria.parse import CriteriaError, parse_criteria
-from service.core.profiles.shape import Shape
 
 
 async def create_segment(store: SegmentStore, clock: Clock, author: Author, new: NewSegment) -> Segment:
@@ -53,7 +52,7 @@ async def create_segment(store: SegmentStore, clock: Clock, author: Author, new:
         version=1,
         created_by=author.id,
     )
-    catalogue = await _locked(store, clock, author, is_counting=True)
+    catalogue = await lock_catalogue(store, clock, author, is_counting=True)
     await check_references(store, segment)
     if segment.is_live:
         before = replace(segment, status=DRAFT)
@@ -94,7 +93,7 @@ async def update_segment(
     """
     # Before the lock, for it may take a while; what it looks at never changes.
     check_change(await read_segment(store, segment_id), change)
-    catalogue = await _locked(store, clock, author, is_counting=change.touches_membership)
+    catalogue = await lock_catalogue(store, clock, author, is_counting=change.touches_membership)
     before = await _expected(store, segment_id, expected)
     after = changed(before, change)
     if after == before:
@@ -130,7 +129,7 @@ async def cancel_backfill(
         RevisionMismatch: it has changed since.
         SegmentConflict: no backfill is running, or the way back is barred by what other segments have become.
     """
-    catalogue = await _locked(store, clock, author, is_counting=True)
+    catalogue = await lock_catalogue(store, clock, author, is_counting=True)
     before = await _expected(store, segment_id, expected)
     if before.backfill_state != "running" or before.previous is None:
         msg = "No backfill of this segment is running, so there is nothing to cancel"
@@ -161,7 +160,7 @@ async def delete_segment(
         RevisionMismatch: it has changed since.
         SegmentConflict: other segments ask for its members.
     """
-    catalogue = await _locked(store, clock, author, is_counting=True)
+    catalogue = await lock_catalogue(store, clock, author, is_counting=True)
     before = await _expected(store, segment_id, expected)
     await check_unnamed(store, before)
     return await catalogue.change(before, replace(before, is_deleted=True), is_silent=is_silent)
@@ -214,59 +213,3 @@ async def _expected(store: SegmentStore, segment_id: UUID, expected: Collection[
     if expected is not None and str(segment.revision) not in expected:
         raise RevisionMismatch(segment.revision)
     return segment
-
-
-async def _locked(store: SegmentStore, clock: Clock, author: Author, *, is_counting: bool) -> _Catalogue:
-    profiles = await store.count_profiles() if is_counting else 0  # before the lock, for it may take a while
-    version, shape = await store.lock_catalogue()
-    return _Catalogue(store, clock, author, version + 1, shape, profiles)
-
-
-@dataclass
-class _Catalogue:
-    """The catalogue, held exclusively, on its way to its next version; `profiles` may be out of date."""
-
-    store: SegmentStore
-    clock: Clock
-    author: Author
-    version: int
-    shape: Shape
-    profiles: int
-
-    async def change(self, before: Segment, after: Segment, *, is_silent: bool) -> Segment:
-        """Stores a segment that differs, with a new definition where its membership may differ; gives it as stored."""
-        after = replace(after, revision=before.revision + 1)
-        is_redefined = after.version > before.version and after.is_live
-        if is_redefined or after.is_live != before.is_live:
-            after = await self.introduced(before, after, is_silent=is_silent)
-        await self.store.note_author(self.author)
-        await self.store.update(before, after)
-        if after.version > before.version:
-            await self.store.add_version(after, self.author)
-        await self.store_next()
-        return after if after.is_deleted else await read_segment(self.store, after.id)
-
-    async def introduced(self, before: Segment, after: Segment, *, is_silent: bool, is_new: bool = False) -> Segment:
-        """The segment with a definition that the customers who are already there do not know yet.
-
-        The count of profiles must be exact about none: then nobody has to be told, and no backfill would ever come by.
-        A new static segment has no pins, so nobody has to be told either.
-        """
-        profiles = 0 if is_new and after.is_static else self.profiles or await self.store.count_profiles()
-        if after.is_live and not after.is_static:
-            self.shape = self.shape.grown_for(needs_of([parse_criteria(after.criteria)]))
-        return replace(
-            after,
-            introduced=self.version,
-            since=self.clock(),
-            is_silent=is_silent,
-            is_kept=after.is_live or profiles > 0,
-            backfill_state="running" if profiles else "done",
-            backfill_done=0,
-            backfill_total=profiles,
-            previous={"status": before.status, "criteria": before.criteria} if profiles else None,
-        )
-
-    async def store_next(self) -> None:
-        """Writes the next version, so that every process compiles its catalogue anew."""
-        await self.store.store_catalogue(self.version, self.shape)

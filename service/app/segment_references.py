@@ -11,8 +11,10 @@ from uuid import UUID
 
 from service.app.segments import Segment, SegmentConflict, SegmentStore
 from service.core.criteria.model import references
-from service.core.criteria.parse import CriteriaError, CriteriaFault, parse_criteria, parse_leaves
+from service.core.criteria.parse import CriteriaError, CriteriaFault, parse_leaves
+from service.core.identity import UUID_FORM
 
+_ASKING: Final = ("member_of", "not_member_of")
 #: How many names a message repeats.
 NAMES_MAX: Final = 10
 
@@ -32,7 +34,7 @@ async def check_references(store: SegmentStore, segment: Segment) -> None:
     known = await store.names({one for _, one in asked} | {segment.id})
     known[segment.id] = segment.segment_name
     others = [one for one in await store.referrers() if one.segment_id != segment.id]
-    named = {one.segment_id: frozenset(references(parse_criteria(one.criteria))) for one in others}
+    named = {one.segment_id: named_in(one.criteria) for one in others}
     names = {one.segment_id: one.segment_name for one in others} | known
     faults = []
     for path, target in asked:
@@ -56,13 +58,42 @@ async def check_unnamed(store: SegmentStore, segment: Segment) -> None:
     dependants = [
         one.segment_name
         for one in await store.referrers()
-        if one.segment_id != segment.id and segment.id in references(parse_criteria(one.criteria))
+        if one.segment_id != segment.id and segment.id in named_in(one.criteria)
     ]
     if dependants:
         more = f" and {len(dependants) - NAMES_MAX} more" if len(dependants) > NAMES_MAX else ""
         said = ", ".join(f'"{name}"' for name in dependants[:NAMES_MAX])
         msg = f"The segment cannot be deleted, for other segments ask for its members: {said}{more}; change them first"
         raise SegmentConflict(msg)
+
+
+async def dependants(store: SegmentStore, segment_id: UUID) -> set[UUID]:
+    """The active segments whose membership depends on this one's, directly or through other active ones."""
+    live = [one for one in await store.referrers() if one.is_live]
+    named = {one.segment_id: named_in(one.criteria) for one in live}
+    found: set[UUID] = set()
+    waiting = [segment_id]
+    while waiting:
+        asked = waiting.pop()
+        following = {one for one, names in named.items() if asked in names} - found
+        found |= following
+        waiting += following
+    return found
+
+
+def named_in(criteria: object) -> frozenset[UUID]:
+    """The segments that stored criteria name, also where another release wrote them and this one cannot read them."""
+    found: set[UUID] = set()
+    waiting = [criteria]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, dict):
+            asked = [one.get(key) for key in _ASKING]
+            found |= {UUID(text) for text in asked if isinstance(text, str) and UUID_FORM.fullmatch(text)}
+            waiting += one.values()
+        elif isinstance(one, list):
+            waiting += one
+    return frozenset(found)
 
 
 def _way(named: _Named, start: UUID, goal: UUID) -> Sequence[UUID]:

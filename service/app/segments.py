@@ -76,6 +76,7 @@ class Referrer(NamedTuple):
     segment_id: UUID
     segment_name: str
     criteria: Any
+    is_live: bool
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,10 @@ class SegmentStore(Protocol):
         """Takes the catalogue exclusively until the transaction ends: its version and shape."""
         ...
 
+    async def is_recovering(self) -> bool:
+        """Whether memberships are being recovered; the catalogue must be held."""
+        ...
+
     async def store_catalogue(self, version: int, shape: Shape) -> None:
         """Writes version and shape."""
         ...
@@ -206,6 +211,10 @@ class SegmentStore(Protocol):
 
     async def referrers(self) -> Sequence[Referrer]:
         """All segments, not deleted, whose criteria name other segments."""
+        ...
+
+    async def introduce_again(self, segment_ids: Collection[UUID], introduced: int, since: int) -> None:
+        """Notes that the definitions of these segments are new to everybody, in that version and at that instant."""
         ...
 
     async def add_version(self, segment: Segment, author: Author) -> None:

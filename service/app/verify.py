@@ -23,8 +23,8 @@ class KeptSegment(NamedTuple):
 
     Attributes:
         criteria: None for a static segment, whose members are its pins.
-        introduced: the catalogue version that brought the definition, or that of a segment it refers to, directly or
-            not; since: the instant of that change. The latest of each.
+        introduced: the catalogue version that brought the definition, or that of a segment it depends on, the latest;
+            since: the instant of that change.
         is_backfilling: customers may be left that one of these definitions has not reached.
         members: how many memberships are open.
     """
@@ -43,6 +43,7 @@ class MembershipDrift(NamedTuple):
     """A customer whose membership in one segment is not what the facts say."""
 
     segment_id: UUID
+    customer_id: UUID
     external_id: str
     as_of: int
     is_stored: bool  # an open row of customer_segment_memberships
@@ -92,6 +93,8 @@ class SegmentReport:
 
     segment: KeptSegment
     drift: int = 0
+    missing: int = 0  # members by the facts who are not stored as such
+    surplus: int = 0  # stored as members, and are none by the facts
     examples: list[MembershipDrift] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
@@ -139,6 +142,8 @@ class Report:
     profiles: ProfilesReport
     overdue: int
     over_limit: int = 0
+    #: Everybody of whom anything differs.
+    customer_ids: set[UUID] = field(default_factory=set)
 
     @property
     def has_drift(self) -> bool:
@@ -173,12 +178,17 @@ async def verify(evidence: Evidence, segment_ids: Collection[UUID] | None, now: 
         )
         raise VerifyError(msg)
     reports = {segment.segment_id: SegmentReport(segment) for segment in segments}
+    customer_ids: set[UUID] = set()
     async for drift in evidence.membership_drift(segments, now):
         report = reports[drift.segment_id]
         report.drift += 1
+        report.missing += drift.is_true and not drift.is_stored
+        report.surplus += drift.is_stored and not drift.is_true
+        customer_ids.add(drift.customer_id)
         if len(report.examples) < EXAMPLES_MAX:
             report.examples.append(drift)
     profiles = ProfilesReport(await evidence.profiles())
     async for found in evidence.profile_drift():
         profiles.note(found)
-    return Report(list(reports.values()), profiles, await evidence.overdue(now), await evidence.over_limit())
+    counts = await evidence.overdue(now), await evidence.over_limit()
+    return Report(list(reports.values()), profiles, *counts, customer_ids | profiles.drifted)

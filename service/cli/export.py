@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
@@ -21,9 +20,9 @@ from service.app.members import EXPORT_FIELDS, CsvLines, FieldsError, export_fie
 from service.app.segments import Segment
 from service.bootstrap import DEFAULT_DATA_DIR, open_database
 from service.cli.run import CommandError, DataDir, command_settings, fail, run
+from service.core.identity import UUID_FORM
 from service.settings import Settings
 
-_UUID_FORM: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _KNOWN: Final = f"There are {', '.join(EXPORT_FIELDS)}."
 
 
@@ -75,7 +74,7 @@ async def find_segment(connection: AsyncConnection, segment: str) -> Segment:
     """
     store = PostgresSegments(connection)
     segment = segment.encode(errors="replace").decode()  # bytes of the command line that are no UTF-8
-    if _UUID_FORM.fullmatch(segment) and (found := await store.get(UUID(segment))):
+    if UUID_FORM.fullmatch(segment) and (found := await store.get(UUID(segment))):
         return found
     named = await store.named(segment)
     if not named:

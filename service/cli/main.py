@@ -9,10 +9,13 @@ import typer
 from service.cli import (
     backtest,
     dead_letters,
+    definitions,
     doctor,
     explain,
     export,
     publish,
+    rebuild,
+    replay,
     roles,
     schema,
     serve,
@@ -40,10 +43,14 @@ app.command()(publish.publish)
 app.command("wait-idle")(status.wait_idle)
 app.command()(status.status)
 app.command()(verify.verify)
+app.command()(rebuild.rebuild)
 app.command("explain")(explain.explain_command)
 app.command()(backtest.backtest)
 app.command()(export.export)
+app.command()(replay.replay)
 app.add_typer(dead_letters.app, name="dead-letters")
+app.command("export-definitions")(definitions.export_definitions)
+app.command("import-definitions")(definitions.import_definitions)
 app.command()(token.token)
 app.command()(doctor.doctor)
 

@@ -12,11 +12,10 @@ from typing import IO, Annotated, Any, Final
 
 import msgspec
 import typer
-from aiokafka import AIOKafkaProducer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from service.adapters.kafka.options import MESSAGE_BYTES_MAX, connection_options
 from service.adapters.kafka.publisher import BatchPublisher
+from service.adapters.kafka.sender import open_publisher
 from service.bootstrap import DEFAULT_DATA_DIR
 from service.cli.run import CommandError, DataDir, command_settings, fail, run
 from service.settings import Settings
@@ -54,22 +53,13 @@ def publish(
 
 
 async def _publish(settings: Settings, files: list[str], topic: str | None, rate: float | None) -> None:
-    producer = AIOKafkaProducer(
-        **connection_options(settings),
-        enable_idempotence=True,
-        max_batch_size=1_048_576,
-        max_request_size=MESSAGE_BYTES_MAX + 1_048_576,
-    )
-    try:
-        await producer.start()
+    async with open_publisher(settings) as publisher:
         started = time.perf_counter()
         with _bar() as bar:
             task = bar.add_task("publish", total=None)
-            count = await _send(settings, producer, files, topic, rate, lambda sent: bar.update(task, completed=sent))
+            count = await _send(settings, publisher, files, topic, rate, lambda sent: bar.update(task, completed=sent))
             bar.update(task, total=count)
         seconds = time.perf_counter() - started
-    finally:
-        await producer.stop()
     typer.echo(f"published {count} events in {seconds:.2f} s ({count / max(seconds, 1e-9):.0f} events/s)")
 
 
@@ -79,9 +69,8 @@ def _bar() -> Progress:
 
 
 async def _send(
-    settings: Settings, producer: AIOKafkaProducer, files: list[str], topic: str | None, rate: float | None, tell: Any
+    settings: Settings, publisher: BatchPublisher, files: list[str], topic: str | None, rate: float | None, tell: Any
 ) -> int:
-    publisher = BatchPublisher(producer)
     a_flush = LINES_A_FLUSH if rate is None else max(1, min(LINES_A_FLUSH, int(rate / FLUSHES_A_SECOND)))
     started = time.perf_counter()
     count = 0

@@ -18,6 +18,7 @@ from rich.console import Console
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.bootstrap import DEFAULT_DATA_DIR, settings_for_command
+from service.crash import arm
 from service.logs import configure_logs
 from service.settings import Settings, SettingsError
 from service.stack.errors import StackError
@@ -76,6 +77,7 @@ def run_role(role: str, work: Callable[[Settings, asyncio.Event], Awaitable[None
     """Runs one role until SIGTERM or SIGINT; what is in flight is finished."""
     settings = command_settings()
     configure_logs(settings.log_format, settings.log_level, role)
+    arm(settings.crash_at)
 
     async def until_stopped() -> None:
         stop = asyncio.Event()

@@ -9,6 +9,7 @@ from service.adapters.postgres.migrate import current_revision
 from service.adapters.postgres.migrate import migrate as migrate_database
 from service.bootstrap import DEFAULT_DATA_DIR, open_database
 from service.cli.run import DataDir, command_settings, run
+from service.crash import arm
 from service.settings import Settings
 
 
@@ -18,6 +19,7 @@ def migrate(data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
 
 
 async def _migrate(settings: Settings) -> None:
+    arm(settings.crash_at)
     await migrate_schema(settings)
     created = await create_topics(settings) if settings.kafka_bootstrap else []
     if created:

@@ -13,12 +13,15 @@ from asyncpg import PostgresError
 from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 
+from service.adapters.alarms import look_for_signs
 from service.adapters.kafka.offsets import OffsetReader
 from service.adapters.status import Status, look
+from service.app.alarms import Signs, sentences
 from service.bootstrap import DEFAULT_DATA_DIR, open_database
 from service.cli.run import AsJson, CommandError, DataDir, command_settings, console, print_json, run
 from service.clock import make_clock
 from service.settings import Settings
+from service.stack.deaths import read_deaths
 from service.stack.errors import StackError
 from service.stack.state import read_stack_file
 
@@ -67,10 +70,22 @@ async def _look(settings: Settings) -> Status:
         await database.close()
 
 
+async def _look_for_signs(settings: Settings) -> Signs:
+    database = open_database(settings, "status", pool_size=1)
+    try:
+        async with OffsetReader(settings) as reader:
+            return await look_for_signs(settings, database, reader)
+    finally:
+        await database.close()
+
+
 def status(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """Show lag, outbox, dead letters, due timers, roles, and each segment with its count and backfill."""
-    found: Status = run(_look(command_settings(data_dir)))
-    answer = found.as_json()
+    """Show what is wrong, then lag, outbox, dead letters, due timers, roles, segments with counts and backfills."""
+    settings = command_settings(data_dir)
+    found: Status = run(_look(settings))
+    signs: Signs = run(_look_for_signs(settings))
+    signs.deaths = read_deaths(data_dir)
+    answer = found.as_json() | {"alarms": sentences(signs)}
     for role, pids in _pids(data_dir).items():
         answer["roles"].setdefault(role, {})["pids"] = pids
     if as_json:
@@ -88,6 +103,8 @@ def _pids(data_dir: Path) -> dict[str, list[int]]:
 
 
 def _print(answer: dict[str, Any]) -> None:
+    for alarm in answer["alarms"]:
+        console.print(alarm, style="red", markup=False, soft_wrap=True)
     table = Table(title="segments", title_justify="left")
     for column in ("segment", "members", "version", "backfill"):
         table.add_column(column, justify="left" if column in ("segment", "backfill") else "right")

@@ -27,7 +27,7 @@ def verify(
     if as_json:
         print_json(report.to_json())
     else:
-        _print(report)
+        print_report(report)
     if report.has_drift:
         fail(_sentence(report))
 
@@ -51,7 +51,8 @@ def _sentence(report: Report) -> str:
     )
 
 
-def _print(report: Report) -> None:
+def print_report(report: Report) -> None:
+    """Prints what verify found: a table of segments, then examples."""
     table = Table("segment", "id", "members", "drift", "note")
     for one in report.segments:
         note = "backfill runs on; customers it has reached were compared" if one.segment.is_backfilling else ""

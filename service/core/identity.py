@@ -8,7 +8,8 @@ from hashlib import sha1
 from typing import Final
 from uuid import NAMESPACE_URL, UUID
 
-_UUID_FORM: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+#: A UUID as text, of any case.
+UUID_FORM: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 CUSTOMER_ID_CHARACTERS_MAX: Final = 128
 
 #: Orders without a customer are kept under this id; it has no profile and is in no segment.
@@ -33,7 +34,7 @@ def customer_uuid(external_id: str) -> UUID:
     if not 1 <= len(external_id) <= CUSTOMER_ID_CHARACTERS_MAX:
         msg = f"must have 1 to {CUSTOMER_ID_CHARACTERS_MAX} characters"
         raise ValueError(msg)
-    if _UUID_FORM.fullmatch(external_id):
+    if UUID_FORM.fullmatch(external_id):
         return UUID(external_id)
     return uuid5_of("customer:" + external_id)
 

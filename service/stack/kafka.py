@@ -105,6 +105,7 @@ class EmbeddedKafka:
         cache: Path,
         *,
         sasl: tuple[str, str] | None = None,
+        proxied: tuple[int, int] | None = None,
     ) -> None:
         """Describe a broker.
 
@@ -114,12 +115,15 @@ class EmbeddedKafka:
             controller_port: where the broker reaches its own controller; clients do not.
             cache: this user's cache of downloaded programs.
             sasl: user and password that clients must give (SASL_PLAINTEXT, mechanism PLAIN); None for none.
+            proxied: a second port to listen on, and the port of the proxy before it, which clients that come by
+                the second port are told to use; None for none.
         """
         self.port = port
         self.controller_port = controller_port
         self._folder = folder.absolute()
         self._cache = cache
         self._sasl = sasl
+        self._proxied = proxied
         self._jars: Sequence[Path] = ()
         self._process: subprocess.Popen[bytes] | None = None
         self.stopping = threading.Event()
@@ -133,7 +137,7 @@ class EmbeddedKafka:
     @property
     def ports(self) -> tuple[int, ...]:
         """All ports it listens on."""
-        return (self.port, self.controller_port)
+        return (self.port, self.controller_port, *(self._proxied or ())[:1])
 
     @property
     def log(self) -> Path:
@@ -234,10 +238,14 @@ class EmbeddedKafka:
 
     def _properties(self) -> str:
         protocol = "SASL_PLAINTEXT" if self._sasl else "PLAINTEXT"
+        listens = advertised = f"CLIENT://{self.address}"
+        if self._proxied:
+            listens += f",PROXIED://{LOOPBACK}:{self._proxied[0]}"
+            advertised += f",PROXIED://{LOOPBACK}:{self._proxied[1]}"
         lines = [
-            f"listeners=CLIENT://{self.address},CONTROLLER://{LOOPBACK}:{self.controller_port}",
-            f"advertised.listeners=CLIENT://{self.address}",
-            f"listener.security.protocol.map=CLIENT:{protocol},CONTROLLER:PLAINTEXT",
+            f"listeners={listens},CONTROLLER://{LOOPBACK}:{self.controller_port}",
+            f"advertised.listeners={advertised}",
+            f"listener.security.protocol.map=CLIENT:{protocol},PROXIED:{protocol},CONTROLLER:PLAINTEXT",
             f"controller.quorum.voters=1@{LOOPBACK}:{self.controller_port}",
         ]
         if self._sasl:
@@ -248,7 +256,7 @@ class EmbeddedKafka:
             lines += [
                 "sasl.enabled.mechanisms=PLAIN",
                 "sasl.mechanism.inter.broker.protocol=PLAIN",
-                f"listener.name.client.plain.sasl.jaas.config={module} {known}",
+                *(f"listener.name.{name}.plain.sasl.jaas.config={module} {known}" for name in ("client", "proxied")),
             ]
         return SERVER_PROPERTIES + "\n".join(lines) + "\n"
 

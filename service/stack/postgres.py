@@ -46,7 +46,7 @@ SETTINGS = {
     "effective_cache_size": "1GB",
     "work_mem": "16MB",
     "maintenance_work_mem": "128MB",
-    "max_wal_size": "4GB",
+    "max_wal_size": "2GB",
     "min_wal_size": "256MB",
     "wal_compression": "pglz",  # these binaries come without lz4 and zstd
     "checkpoint_timeout": "10min",

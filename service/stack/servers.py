@@ -41,6 +41,7 @@ def start_servers(
     *,
     fsync: bool = True,
     sasl: tuple[str, str] | None = None,
+    proxied: tuple[int, int] | None = None,
 ) -> Servers:
     """Bring up what is missing of both servers, wait until both answer, hold the data directory till `stop`.
 
@@ -49,6 +50,8 @@ def start_servers(
         data_dir: data, logs, ports and secrets; made if need be.
         fsync: False only for tests: a power cut may then lose what PostgreSQL committed.
         sasl: user and password that the broker, then an embedded one, asks of its clients (SASL_PLAINTEXT, PLAIN).
+        proxied: a second port of the broker, then an embedded one, and the port of the proxy before it, which its
+            clients are told to use.
 
     Raises:
         StackError: the data directory is taken, or a server cannot be had or does not start.
@@ -65,7 +68,7 @@ def start_servers(
     wanted = [name for name in ("postgres", "kafka") if name not in given]
     data = DataDir.open(data_dir)
     try:
-        return _start(data, given, wanted, "embedded" if sasl else mode, fsync, sasl)
+        return _start(data, given, wanted, "embedded" if sasl or proxied else mode, fsync, sasl, proxied)
     except BaseException:
         data.close()
         raise
@@ -83,6 +86,7 @@ def _start(
     mode: str,
     fsync: bool,
     sasl: tuple[str, str] | None,
+    proxied: tuple[int, int] | None,
 ) -> Servers:
     if not wanted:
         return Servers(data, given, {})
@@ -97,7 +101,7 @@ def _start(
         # The password before PostgreSQL gets it; what a start cut short chose by itself does not bind the next.
         data.save("servers", {name: value for name, value in memory.items() if bound or name != "kind"})
         _log.info("starting servers", kind=kind, names=wanted, data_dir=str(data.path))
-        servers = Servers(data, given, _make(data.path, wanted, memory, fsync, sasl))
+        servers = Servers(data, given, _make(data.path, wanted, memory, fsync, sasl, proxied))
         try:
             servers.start()
         except BaseException as error:
@@ -135,6 +139,7 @@ def _make(
     memory: Mapping[str, Any],
     fsync: bool,
     sasl: tuple[str, str] | None,
+    proxied: tuple[int, int] | None,
 ) -> dict[str, Server]:
     ports, password = memory["ports"], memory["password"]
     if memory["kind"] == "docker":
@@ -148,7 +153,9 @@ def _make(
             "postgres": lambda: EmbeddedPostgres(
                 data_dir / "postgres", ports["postgres"], password, cache, fsync=fsync
             ),
-            "kafka": lambda: EmbeddedKafka(data_dir / "kafka", ports["kafka"], ports["controller"], cache, sasl=sasl),
+            "kafka": lambda: EmbeddedKafka(
+                data_dir / "kafka", ports["kafka"], ports["controller"], cache, sasl=sasl, proxied=proxied
+            ),
         }
     return {name: makers[name]() for name in names}
 

@@ -31,6 +31,7 @@ from typing import Self
 
 import structlog
 
+from service.stack.deaths import Deaths
 from service.stack.errors import StackError
 from service.stack.group import Servers
 from service.stack.processes import Command, end_children, rotate, spawn, tail
@@ -113,6 +114,7 @@ class Supervisor:
             _Slot(role, number, logs / f"{role.name}-{number}.log") for role in roles for number in range(role.count)
         ]
         self._reported: dict[str, list[int]] | None = None
+        self._deaths = Deaths(servers.data)
         self._closing = threading.Event()
         self._watches = [
             threading.Thread(target=self._watch, args=(name,), name=f"watch-{name}", daemon=True)
@@ -133,6 +135,7 @@ class Supervisor:
         Raises:
             OSError: a role's program cannot be started.
         """
+        self._deaths.forget()
         for watch in self._watches:
             watch.start()
         for slot in self._slots:
@@ -165,6 +168,7 @@ class Supervisor:
                 self._servers.data.forget(slot.process.pid)
                 code = slot.process.returncode
                 slot.wait_before_restart()
+                self._deaths.note(slot.spec.name)
                 _log.warning(
                     "role died", role=slot.spec.name, slot=slot.number, code=code, deaths=slot.deaths, log=str(slot.log)
                 )

@@ -13,7 +13,7 @@ import httpx2
 from fastapi import FastAPI
 from sqlalchemy import insert, select, text
 
-from service.adapters.postgres import tables
+from service.adapters.postgres import operation_tables, tables
 from service.adapters.postgres.database import Database
 from service.api.app import build_app, token_rules
 from service.app.tokens import Permission
@@ -176,6 +176,13 @@ async def add_many(database: Database, segment_id: str, count: int) -> None:
             values = {"count": count, "segment": segment_id}
             names = {name: value for name, value in values.items() if f":{name}" in statement}
             await connection.execute(text(statement), names)
+
+
+async def add_letter(api: Api) -> int:
+    """A dead letter; gives its id."""
+    values = {"reason": "invalid_data", "error": "Wrong.", "topic": "orders", "partition": 0, "offset": 0}
+    added = insert(operation_tables.dead_letters).values(**values).returning(operation_tables.dead_letters.c.id)
+    return (await api.rows(added))[0][0]
 
 
 async def with_customers(api: Api) -> None:

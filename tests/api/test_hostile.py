@@ -67,6 +67,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "archived at birth": (b'{"segment_name": "a", "status": "archived", "criteria": {}}', "status"),
     "unknown type": (b'{"segment_name": "a", "segment_type": ["dynamic"], "criteria": {}}', "segment_type"),
     "unknown field": (b'{"segment_name": "a", "criteria": {}, "id": 1}', "id"),
+    "80,000 fields": (b"{" + b",".join(b'"%d":1' % n for n in range(80_000)) + b"}", "body"),
     "10^400": (spent(b"1e400"), "criteria.total_spent.value"),
     "10^400 in digits": (spent(b"1" + b"0" * 400), "criteria.total_spent.value"),
     "10^-400": (spent(b"1e-400"), "criteria.total_spent.value"),

@@ -20,7 +20,7 @@ from service.api.app import build_app
 from service.api.auth import PUBLIC_PATHS, RouteWithoutPermission, check_routes, permission_of
 from service.app.tokens import Permission
 from service.settings import SettingsError, load_settings
-from tests.api.support import BASE, BIG, SECRET, Api, add_many, bearer, token
+from tests.api.support import BASE, BIG, SECRET, Api, add_letter, add_many, bearer, token
 
 #: Every route that is not public, with the permission it must ask for and a body that does.
 ROUTES = [
@@ -37,6 +37,10 @@ ROUTES = [
     ("GET", "/{id}/pins", Permission.READ, None),
     ("DELETE", "/{id}/pins", Permission.UPDATE, None),
     ("POST", "/{id}/backfill/cancel", Permission.UPDATE, None),
+    ("POST", "/{id}/refresh", Permission.UPDATE, None),
+    ("GET", "/dead-letters", Permission.READ, None),
+    ("GET", "/dead-letters/{letter}", Permission.READ, None),
+    ("POST", "/dead-letters/redrive", Permission.UPDATE, {"reason": "none of this reason"}),
     ("POST", "/preview", Permission.READ, {"criteria": BIG}),
     ("POST", "/backtest", Permission.READ, {"criteria": BIG, "from": "2023-01-01", "to": "2023-01-02"}),
 ]
@@ -71,7 +75,7 @@ class TestPermissions:
         await add_many(api.database, str(uuid4()), 1)  # so that a backfill runs
         segment = await api.create()
         (somebody,) = (await api.rows(select(tables.customers.c.customer_id)))[0]
-        address = BASE + path.format(id=segment["id"], customer=somebody)
+        address = BASE + path.format(id=segment["id"], customer=somebody, letter=await add_letter(api))
         others = [one for one in Permission if one is not needed]
         for held in [[], *([one] for one in others), others]:
             response = await api.client.request(method, address, json=body, headers=bearer(token(*held)))

@@ -62,6 +62,8 @@ def test_hot_statements_are_keyed_by_customer() -> None:
     """Every statement of the hot path on data of customers filters by customer_id, so that the schema distributes."""
     apart = {
         "SHARE_CATALOGUE",
+        "SHARE_ERASURES",
+        "HOLD_ERASURES",
         "CATALOGUE_VERSION",
         "INSERT_OUTBOX",
         "INSERT_DEAD_LETTERS",

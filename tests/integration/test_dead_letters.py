@@ -7,13 +7,11 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from service.adapters.postgres.database import Database
-from service.stack.group import Servers
 from tests import shop
-from tests.world import World, create, members, world
+from tests.world import World, create, members
 
 ORDER = {"order_id": "o1", "customer_id": "good", "currency": "USD", "total": 1}
 
@@ -50,13 +48,6 @@ BAD: list[tuple[str, bytes | None, list]] = [
     ("invalid_data", encoded(cloud(time="not a time")), []),
     ("too_large", b'{"x":"' + b"y" * 20_000_000 + b'"}', []),
 ]
-
-
-@pytest.fixture
-def made(session_servers: Servers, database_url: str):
-    """Roles on topics of this test's own."""
-    with world(session_servers.kafka_bootstrap, database_url, shop.CLOCK) as running:
-        yield running
 
 
 async def send(made: World, records: list[tuple[bytes | None, bytes | None, list]]) -> None:
@@ -134,7 +125,8 @@ class TestGarbage:
         made.verify()
         listed = json.loads(made.run("dead-letters", "list", "--json", "--limit", "5"))
         assert (listed["total"], len(listed["items"])) == (len(BAD), 5)
-        assert set(listed["items"][0]) == {"id", "reason", "error", "topic", "partition", "offset", "at"}
+        contract = {"id", "reason", "error", "topic", "partition", "offset", "at"}
+        assert set(listed["items"][0]) == contract | {"redrives", "redriven_at"}
         shown = json.loads(made.run("dead-letters", "show", str(listed["items"][-1]["id"]), "--json"))
         assert shown["reason"] == listed["items"][-1]["reason"]
 
@@ -183,16 +175,23 @@ class TestErasure:
         registered = cloud("customer.registered", id="r", time="2024-01-01T00:00:00Z", data=data)
         placed = cloud(id="p", data={**ORDER, "customer_id": "erase-me"})
         deleted = cloud("customer.deleted", id="d", time="2024-03-01T00:00:00Z", data={"customer_id": "erase-me"})
-        made.publish([registered, placed, deleted], "--topic", made.orders)
+        wrong = {**placed, "data": {**placed["data"], "currency": "XXX", "items": name}}
+        torn = encoded(registered)[:-2]
+        made.publish([registered, placed], "--topic", made.orders)
+        await send(made, [(None, encoded(wrong), []), (b"erase-me", b"4711 {", []), (None, torn, [("h", b"4711")])])
+        made.wait_idle()
+        made.publish([deleted], "--topic", made.orders)
         made.wait_idle()
         made.publish([{**registered, "id": "again"}], "--topic", made.orders)
+        await send(made, [(None, encoded({**wrong, "id": "later"}), [])])
         made.wait_idle()
 
         assert await members(database) == {"everybody": set(), "buyers": set()}
         changes = [(one.change, one.reason) for one in made.changes()]
         assert changes.count(("left", "erasure")) == 2
         listed = json.loads(made.run("dead-letters", "list", "--json"))
-        assert [one["reason"] for one in listed["items"]] == ["erased"]
+        reasons = sorted(one["reason"] for one in listed["items"])
+        assert reasons == ["erased", "erased", "invalid_data", "invalid_json", "invalid_json"]
         async with database.session() as connection:
             tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
             for (table,) in tables:

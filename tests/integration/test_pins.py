@@ -20,7 +20,7 @@ from service.settings import load_settings
 from service.stack.group import Servers
 from tests import oracle, shop
 from tests.facts import Service
-from tests.integration.test_verify import event
+from tests.integration.support import event
 from tests.world import AUTHOR, PostgresSegments, World, create, folded, members, pause, world
 
 DAY = instants.DAY

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from service.stack import supervisor
+from service.stack.deaths import read_deaths
 from service.stack.errors import StackError
 from service.stack.group import Servers
 from service.stack.processes import start_time
@@ -204,3 +205,23 @@ class TestStop:
         up.wait()
 
         until(lambda: not any(start_time(pid) for pid in pids), seconds=5)
+
+
+class TestDeaths:
+    """What died of late is told to commands beside the stack."""
+
+    def test_each_death_is_noted(self, data: DataDir) -> None:
+        """Every death of the last ten minutes counts, by role; a new start begins with none."""
+        up, _ = supervise(data, RoleSpec("relay", [sys.executable, "-c", "raise SystemExit(3)"]))
+        [slot] = up._slots
+        with up:
+            up.start()
+            until(lambda: slot.deaths == 3, up.look)
+
+            assert read_deaths(data.path) == {"relay": 3}
+
+        again, _ = supervise(data, RoleSpec("relay", SLEEP))
+        with again:
+            again.start()
+            assert read_deaths(data.path) == {}
+        assert read_deaths(data.path / "nowhere") == {}

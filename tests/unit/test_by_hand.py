@@ -181,6 +181,19 @@ class TestReferences:
             ("unlisted", 60, "joined", "manual"),
         ]
 
+    def test_a_pin_before_an_edge_that_had_not_fired(self) -> None:
+        """What a pin lets in is looked at again when time has changed the other segment it asks for."""
+        recent = {"member_of": str(uuid5(SPACE, "recent"))}
+        both = {"key": "both", "criteria": {"member_of": str(uuid5(SPACE, "list")), "all": [recent]}}
+        engine = engine_of(LIST, RECENT, both)
+        feed(engine, event(1, 1))
+        engine.pin("c", "list", True)
+        engine.expire(START + 49 * DAY)
+        engine.now = START + 60 * DAY
+        engine.expire(START + 60 * DAY)
+
+        assert engine.members() == {"list": {"c"}, "recent": set(), "both": set()}
+
     def test_a_changed_definition_changes_its_dependants(self) -> None:
         """When the segment that another refers to gets new criteria, both change at that instant."""
         inner = {"key": "a", "criteria": BUYER["criteria"]}
@@ -189,8 +202,9 @@ class TestReferences:
         feed(engine, event(1, 1))
         first, second = engine.catalogue.definitions
         other = catalogue_of([RECENT]).definitions[0].criteria
-        changed = first._replace(criteria=other, introduced=2, since=START + 40 * DAY)
-        engine.catalogue = compile_catalogue(2, [changed, second], engine.catalogue.shape)
+        came = {"introduced": 2, "since": START + 40 * DAY}
+        changed = [first._replace(criteria=other, **came), second._replace(**came)]
+        engine.catalogue = compile_catalogue(2, changed, engine.catalogue.shape)
         engine.expire(START)
         feed(engine, event(2, 39))
 

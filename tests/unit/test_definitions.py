@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from uuid import uuid5
 
 from service.core import instants
 from service.core.segments.catalogue import NOBODY, compile_catalogue
-from tests.offline import Engine, catalogue_of, collapsed
+from tests.offline import SPACE, Engine, catalogue_of, collapsed
 
 DAY = instants.DAY
 START = instants.parse("2024-01-01T00:00:00Z")
@@ -85,6 +86,52 @@ class TestNewDefinition:
         feed(engine, event(2, 8, "order.cancelled", order_id="o1"))
 
         assert changes(engine) == [("buyer", 5, "joined", "definition"), ("buyer", 8, "left", "event")]
+
+    def test_what_late_input_does_is_not_put_down_to_the_definition(self) -> None:
+        """An event from before the definition joins by itself, whether the backfill came first, after it or never."""
+        found = []
+        for is_backfilled in (True, False):
+            engine = Engine(catalogue_of([]), START + 100 * DAY)
+            feed(engine, event(1, 1, "customer.logged_in"))
+            with_segment(engine, BUYER, day=5, version=2)
+            if is_backfilled:
+                engine.expire(START)
+            feed(engine, event(2, 2), event(3, 8, "customer.logged_in"))
+            found.append(changes(engine))
+
+        assert found == [[("buyer", 5, "joined", "event")]] * 2
+
+    def test_late_input_at_the_very_instant_of_the_definition(self) -> None:
+        """Where the customer stands at the definition's instant already, the definition comes first as well."""
+        engine = Engine(catalogue_of([]), START + 100 * DAY)
+        feed(engine, event(1, 5, "customer.logged_in"))
+        with_segment(engine, BUYER, day=5, version=2)
+        feed(engine, event(2, 2))
+
+        assert engine.members()["buyer"] == {"c"}
+
+    def test_time_that_had_not_come_by_changes_dependants(self) -> None:
+        """A dependant that came before the other segment's edge had fired is looked at again when it does."""
+        engine = Engine(catalogue_of([RECENT]), START + 100 * DAY)
+        feed(engine, event(1, 1))
+        asks = {"key": "dep", "criteria": {"member_of": str(uuid5(SPACE, "recent"))}}
+        dependant = catalogue_of([asks]).definitions[0]._replace(slot=1, introduced=2, since=START + 12 * DAY)
+        engine.catalogue = compile_catalogue(2, [*engine.catalogue.definitions, dependant], engine.catalogue.shape)
+        engine.expire(START)
+        engine.expire(START + 100 * DAY)
+
+        assert changes(engine)[-1] == ("dep", 12, "left", "time")
+        assert engine.members() == {"recent": set(), "dep": set()}
+
+    def test_an_event_at_the_very_instant_of_the_definition(self) -> None:
+        """The definition comes first, by what was known before; then the event."""
+        engine = Engine(catalogue_of([]), START + 100 * DAY)
+        feed(engine, event(1, 1, "customer.logged_in"))
+        with_segment(engine, BUYER, day=5, version=2)
+        feed(engine, event(2, 5))
+
+        assert changes(engine) == [("buyer", 5, "joined", "event")]
+        assert engine.members()["buyer"] == {"c"}
 
     def test_late_input_never_goes_back_behind_it(self) -> None:
         """Events older than the definition change it at its own instant, not before."""

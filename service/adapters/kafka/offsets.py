@@ -1,4 +1,4 @@
-"""Where the ends of topics lie, and how far a group has come. Reads offsets and no records; joins no group."""
+"""Where topics begin and end, and how far a group has come. Reads offsets and no records; joins no group."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ PARTITIONS_SECONDS_MAX: Final = 30
 
 
 class OffsetReader:
-    """Every call may raise KafkaError while the broker is out of reach."""
+    """Every call may raise KafkaError while the broker is out of reach.
+
+    Attributes:
+        cluster: the id of the broker's cluster; what offsets mean something within.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -34,10 +38,12 @@ class OffsetReader:
         )
         self._partitions: dict[str, list[TopicPartition]] = {}
         self._read_at = 0.0
+        self.cluster = ""
 
     async def __aenter__(self) -> Self:
         try:
             await self._admin.start()
+            self.cluster = (await self._admin.describe_cluster()).get("cluster_id") or ""
             await self._consumer.start()
             await self._dirty.start()
         except BaseException:
@@ -74,6 +80,16 @@ class OffsetReader:
             self._read_at = time.monotonic()
         return [place for topic in topics for place in self._partitions[topic]]
 
+    async def begins(self, *topics: str) -> Offsets:
+        """The first offsets that are still there."""
+        found = await self._consumer.beginning_offsets(await self.partitions(*topics))
+        return {(place.topic, place.partition): offset for place, offset in found.items()}
+
+    async def at_instant(self, instant_ms: int, *topics: str) -> dict[tuple[str, int], int | None]:
+        """The first offset with a timestamp at or after this instant, by partition; None where there is none."""
+        found = await self._consumer.offsets_for_times(dict.fromkeys(await self.partitions(*topics), instant_ms))
+        return {(place.topic, place.partition): at and at.offset for place, at in found.items()}
+
     async def ends(self, *topics: str) -> Offsets:
         """The read_committed ends of these topics' partitions; by default of the input topics."""
         places = await self.partitions(*(topics or self._settings.input_topics))
@@ -92,9 +108,16 @@ class OffsetReader:
 
     async def committed(self, group: str, *topics: str) -> Offsets:
         """What a group has committed; 0 where nothing. By default on the input topics."""
+        found = await self.committed_if_any(group, *topics)
+        return {place: offset or 0 for place, offset in found.items()}
+
+    async def committed_if_any(self, group: str, *topics: str) -> dict[tuple[str, int], int | None]:
+        """What a group has committed; None where nothing. By default on the input topics."""
         places = await self.partitions(*(topics or self._settings.input_topics))
         found = await self._admin.list_consumer_group_offsets(group, partitions=places)
         if any(place not in found for place in places):
             msg = f"the coordinator of group {group} is still loading its offsets"
             raise GroupLoadInProgressError(msg)
-        return {(place.topic, place.partition): max(found[place].offset, 0) for place in places}
+        return {
+            (place.topic, place.partition): None if found[place].offset < 0 else found[place].offset for place in places
+        }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import Future, gather
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import UnknownTopicOrPartitionError
 from aiokafka.partitioner import murmur2
 
-Headers = list[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
 KEYS_MAX: Final = 200_000
 TOPIC_SECONDS_MAX: Final = 5
 
@@ -44,7 +45,7 @@ class BatchPublisher:
         if batch is not None and _append(batch, key, value, headers):
             return
         if batch is not None:
-            self._sending.append(await self._producer.send_batch(batch, topic, partition=place[1]))
+            await self._send(batch, *place)
         batch = self._batches[place] = self._producer.create_batch()
         _append(batch, key, value, headers)
 
@@ -65,10 +66,21 @@ class BatchPublisher:
             KafkaError: a batch was refused or not acknowledged in time.
         """
         batches, self._batches = self._batches, {}
-        for (topic, partition), batch in batches.items():
-            self._sending.append(await self._producer.send_batch(batch, topic, partition=partition))
+        for place, batch in batches.items():
+            await self._send(batch, *place)
         sending, self._sending = self._sending, []
         await gather(*sending)
+
+    async def _send(self, batch: Any, topic: str, partition: int) -> None:
+        future = await self._producer.send_batch(batch, topic, partition=partition)
+        future.add_done_callback(_note)
+        self._sending.append(future)
+
+
+def _note(future: Future[Any]) -> None:
+    """Looks at a failure, for who fails first tells of it and nobody asks the others."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _append(batch: Any, key: bytes | None, value: bytes | None, headers: Headers) -> bool:

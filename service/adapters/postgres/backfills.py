@@ -13,13 +13,14 @@ RUNNING: Final = "SELECT max(introduced) FROM customer_segments WHERE backfill_s
 #: Every running backfill up to this catalogue version moves with each slice.
 ADVANCE: Final = """
 UPDATE customer_segments
-SET backfill_done = backfill_done + $2, backfill_total = GREATEST(backfill_total, backfill_done + $2)
+SET backfill_done = backfill_done + $2, backfill_total = GREATEST(backfill_total, backfill_done + $2),
+    backfill_moved_at = now()
 WHERE backfill_state = 'running' AND introduced <= $1
 """
 
 #: How many customers will be visited.
 EXPECT: Final = """
-UPDATE customer_segments SET backfill_done = 0, backfill_total = $2
+UPDATE customer_segments SET backfill_done = 0, backfill_total = $2, backfill_moved_at = now()
 WHERE backfill_state = 'running' AND introduced <= $1
 """
 

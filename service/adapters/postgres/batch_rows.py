@@ -216,9 +216,15 @@ def membership_rows(
 
 def letter_row(letter: DeadLetter) -> tuple[Any, ...]:
     """One row of dead_letters, in the order of INSERT_DEAD_LETTERS."""
-    headers = [[name, None if value is None else value.decode("latin-1")] for name, value in letter.headers]
+    headers = [
+        [_no_nul(name), None if value is None else _no_nul(value.decode("latin-1"))] for name, value in letter.headers
+    ]
     if letter.value is not None and letter.size > len(letter.value):
         headers.append(["x-truncated", str(letter.size)])
     place = (letter.reason, letter.error, letter.topic, letter.partition, letter.offset)
-    stored = json.dumps(headers).replace("\\u0000", "\\ufffd")  # jsonb cannot hold U+0000
-    return (*place, letter.key, letter.value, stored, letter.customer_id)
+    return (*place, letter.key, letter.value, json.dumps(headers), letter.customer_id)
+
+
+def _no_nul(text: str) -> str:
+    """U+FFFD for U+0000, which jsonb cannot hold; no byte decodes to it, so a redrive can tell them apart."""
+    return text.replace("\0", "\ufffd")

@@ -11,8 +11,8 @@ from typing import Final
 #: Holds the catalogue as it is until the transaction ends; who changes it waits.
 SHARE_CATALOGUE: Final = "SELECT pg_advisory_xact_lock_shared($1)"
 
-#: A look at whether the compiled catalogue is still the current one.
-CATALOGUE_VERSION: Final = "SELECT version FROM catalogue"
+#: A look at whether the compiled catalogue is still the current one, and whether what comes back must not leave.
+CATALOGUE_VERSION: Final = "SELECT version, recovering::text FROM catalogue"
 
 _PROFILE: Final = """
     p.customer_id, p.total_orders, p.total_spent, p.last_order_at, p.evaluated_to,
@@ -47,6 +47,11 @@ ORDER BY p.customer_id
 LIMIT $3
 FOR UPDATE OF p
 """  # noqa: S608 - built from constants
+
+#: Tombstones stay as they are until the transaction ends.
+SHARE_ERASURES: Final = "SELECT pg_advisory_xact_lock_shared($1)"
+#: Nobody stores anything about a customer whose profile is not locked until the transaction ends.
+HOLD_ERASURES: Final = "SELECT pg_advisory_xact_lock($1)"
 
 #: Which of these ids are tombstones.
 ERASED: Final = "SELECT customer_id FROM erasures WHERE customer_id = ANY($1::uuid[])"
@@ -189,10 +194,10 @@ INSERT_OUTBOX: Final = "INSERT INTO outbox (records, payload, counts) VALUES ($1
 
 #: Stores dead letters once for each place in the input; answers the new ones.
 INSERT_DEAD_LETTERS: Final = """
-INSERT INTO dead_letters (reason, error, topic, partition, "offset", key, value, headers, customer_id)
-SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::integer[], $5::bigint[], $6::bytea[], $7::bytea[],
-                     $8::jsonb[], $9::uuid[])
-ON CONFLICT (topic, partition, "offset") DO NOTHING
+INSERT INTO dead_letters (cluster, reason, error, topic, partition, "offset", key, value, headers, customer_id)
+SELECT $1::text, u.* FROM unnest($2::text[], $3::text[], $4::text[], $5::integer[], $6::bigint[], $7::bytea[],
+                                 $8::bytea[], $9::jsonb[], $10::uuid[]) AS u
+ON CONFLICT (cluster, topic, partition, "offset") DO NOTHING
 RETURNING topic, partition, "offset"
 """
 
@@ -217,10 +222,17 @@ ERASE: Final = tuple(
     )
 )
 
+#: What records set aside before said of erased customers; where they lay stays.
+BLANK_DEAD_LETTERS: Final = """
+UPDATE dead_letters SET error = 'The customer was erased since; what the record held was removed.',
+    key = NULL, value = NULL, headers = '[]'
+WHERE customer_id = ANY($1::uuid[]) AND reason <> 'erased'
+"""
+
 #: How far each input partition has been applied; never goes back.
 ADVANCE_FRONTIER: Final = """
-INSERT INTO input_frontier AS f (topic, partition, next_offset)
-SELECT * FROM unnest($1::text[], $2::integer[], $3::bigint[])
-ON CONFLICT (topic, partition) DO UPDATE SET next_offset = EXCLUDED.next_offset
+INSERT INTO input_frontier AS f (cluster, topic, partition, next_offset)
+SELECT $1::text, u.* FROM unnest($2::text[], $3::integer[], $4::bigint[]) AS u
+ON CONFLICT (cluster, topic, partition) DO UPDATE SET next_offset = EXCLUDED.next_offset
 WHERE f.next_offset < EXCLUDED.next_offset
 """

@@ -14,7 +14,7 @@ from service.adapters.postgres.fold_figures import FoldFigures
 from service.app import exact_json
 from service.core.criteria.by_time import by_time
 from service.core.criteria.model import Criteria, NumberPredicate, predicates
-from service.core.criteria.parse import parse_criteria
+from service.core.criteria.parse import CriteriaError, parse_criteria
 
 ID_BYTES: Final = 16
 
@@ -53,7 +53,10 @@ async def find_candidates(database: Database, introduced: int) -> Candidates | N
         for row in (await connection.execute(text(RUNNING), {"introduced": introduced})).all():
             criteria = None
             if row.is_live and row.segment_type != "static":
-                criteria = parse_criteria(exact_json.loads(row.criteria))
+                try:
+                    criteria = parse_criteria(exact_json.loads(row.criteria))
+                except CriteriaError:  # nobody understands it, so nobody can say whom it affects
+                    return None
                 if by_time(criteria).true:
                     return None
             found.append(await _ids(connection, candidates_statement(row.id, criteria, row.since)))

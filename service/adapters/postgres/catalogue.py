@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
+from uuid import UUID
 
+import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.adapters.postgres.database import CATALOGUE_LOCK
 from service.adapters.postgres.shape_json import shape_from_json, shape_to_json
 from service.app import exact_json
-from service.core.criteria.parse import parse_criteria
+from service.core.criteria.model import Criteria
+from service.core.criteria.parse import CriteriaError, parse_criteria
 from service.core.profiles.shape import Shape
 from service.core.segments.catalogue import NOBODY, Catalogue, Definition, compile_catalogue
+
+log = structlog.get_logger()
 
 #: The version alone, for the look at the start of each batch.
 VERSION_SQL: Final = "SELECT version FROM catalogue"
@@ -37,24 +42,34 @@ STORE_CATALOGUE_SQL: Final = "UPDATE catalogue SET version = :version, shape = C
 def catalogue_from_rows(version: int, shape_json: str, rows: Iterable[Sequence[Any]]) -> Catalogue:
     """Compiles what CATALOGUE_SQL and DEFINITIONS_SQL answered, by whichever driver.
 
-    Raises:
-        CriteriaError: stored criteria that this release does not understand.
+    A definition that this release does not understand is left as it is, and the others go on.
     """
-    definitions = [
-        Definition(
-            segment_id=segment_id,
-            slot=slot,
-            name=name,
-            version=segment_version,
-            criteria=parse_criteria(exact_json.loads(criteria)) if is_live and not is_static else NOBODY,
-            introduced=introduced,
-            since=since,
-            is_silent=is_silent,
-            is_live=is_live,
+    definitions = []
+    for segment_id, slot, name, segment_version, criteria, is_live, is_static, introduced, since, is_silent in rows:
+        read = _read(segment_id, criteria) if is_live and not is_static else NOBODY
+        definitions.append(
+            Definition(
+                segment_id=segment_id,
+                slot=slot,
+                name=name,
+                version=segment_version,
+                criteria=NOBODY if read is None else read,
+                introduced=introduced,
+                since=since,
+                is_silent=is_silent,
+                is_live=is_live,
+                is_readable=read is not None,
+            )
         )
-        for segment_id, slot, name, segment_version, criteria, is_live, is_static, introduced, since, is_silent in rows
-    ]
     return compile_catalogue(version, definitions, shape_from_json(shape_json))
+
+
+def _read(segment_id: UUID, criteria: str) -> Criteria | None:
+    try:
+        return parse_criteria(exact_json.loads(criteria))
+    except CriteriaError as error:
+        log.error("segment cannot be evaluated; its members stay", segment=str(segment_id), faults=str(error)[:500])
+        return None
 
 
 async def load_catalogue(connection: Any) -> Catalogue:

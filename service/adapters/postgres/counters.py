@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-#: Timers waited TIMER_HOLD_SECONDS_MAX for input to be applied, then fired ahead of it.
+#: Input stood still for TIMER_HOLD_SECONDS_MAX, and timers fired ahead of it.
 TIMERS_OVERTOOK: Final = "timers_overtook"
 
 #: Customers whose profile could not be walked by timers or backfills.
@@ -13,7 +13,7 @@ CUSTOMERS_SET_ASIDE: Final = "customers_set_aside"
 VALUE: Final = "SELECT value FROM counters WHERE name = $1"
 COUNT: Final = """
 INSERT INTO counters AS c (name, value) VALUES ($1, 1)
-ON CONFLICT (name) DO UPDATE SET value = c.value + 1
+ON CONFLICT (name) DO UPDATE SET value = c.value + 1, at = now()
 """
 
 

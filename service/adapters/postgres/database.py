@@ -11,6 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from service.crash import crash_point
 from service.settings import SettingsError
 
 CONNECT_SECONDS_MAX: Final = 5
@@ -27,6 +28,8 @@ HOT_PLANS: Final = {
 
 #: Advisory locks, transaction-scoped. Everyone who evaluates holds the catalogue shared; who changes it, exclusively.
 CATALOGUE_LOCK: Final = 7_300_002
+#: Shared by who stores something about customers without a profile, exclusive to who erases.
+ERASURE_LOCK: Final = 7_300_005
 
 
 class Database:
@@ -77,6 +80,7 @@ class Database:
         """One request's transaction: commits at the end of the block, rolls back on any exception."""
         async with self.engine.begin() as connection:
             yield connection
+        crash_point("request-committed")
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:

@@ -25,7 +25,8 @@ class KnownSegment(NamedTuple):
     Attributes:
         criteria: None for a static segment, whose members are its pins.
         is_live: whether it has members at all; a draft, archived or deleted segment has none.
-        introduced, since: catalogue version and instant (microseconds) of the definition, while the hot path keeps it.
+        introduced, since: catalogue version and instant (microseconds) of the definition, or of one that it depends on,
+            the latest of them, while the hot path keeps it.
         is_backfilling: customers may be left that the definition has not reached.
     """
 
@@ -100,7 +101,7 @@ def by_dependence(segments: Segments, roots: Iterable[UUID]) -> list[UUID]:
 
 
 def with_references(segments: Segments, chosen: Sequence[UUID]) -> dict[UUID, KnownSegment]:
-    """The chosen segments; each is as new as the newest it refers to, and backfilling while one of these is.
+    """The chosen segments; each is backfilling while one that it refers to is.
 
     Raises:
         SegmentsUnusable: see `by_dependence`.
@@ -108,10 +109,6 @@ def with_references(segments: Segments, chosen: Sequence[UUID]) -> dict[UUID, Kn
     found: dict[UUID, KnownSegment] = {}
     for segment_id in by_dependence(segments, chosen):
         own = segments[segment_id]
-        parts = [own, *(found[one] for one in own.references if one in found)]
-        found[segment_id] = own._replace(
-            introduced=max(one.introduced for one in parts),
-            since=max(one.since for one in parts),
-            is_backfilling=any(one.is_backfilling for one in parts),
-        )
+        is_backfilling = own.is_backfilling or any(found[one].is_backfilling for one in own.references if one in found)
+        found[segment_id] = own._replace(is_backfilling=is_backfilling)
     return {segment_id: found[segment_id] for segment_id in chosen if segment_id in found}

@@ -34,7 +34,12 @@ ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name WHERE users.name <> EXCLUDED
 """
 #: Another transaction stored the same customer first, or the two waited for each other.
 _CONTENTION: Final = (asyncpg.UniqueViolationError, asyncpg.TransactionRollbackError, asyncpg.LockNotAvailableError)
-_AWAY: Final = (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError)
+_AWAY: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.OperatorInterventionError,
+)
 
 _PAGE: Final = text("""
 SELECT p.customer_id, c.external_id, p.is_included, p.source, p.created_by, coalesce(u.name, p.created_by), p.created_at

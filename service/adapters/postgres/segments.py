@@ -11,9 +11,10 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.adapters.postgres import catalogue
+from service.adapters.postgres.tables import catalogue as catalogue_table
 from service.adapters.postgres.tables import customer_segments, memberships, profiles, segment_versions, users
 from service.app import exact_json
-from service.app.segments import STATIC, Author, Referrer, Segment, SegmentQuery
+from service.app.segments import ACTIVE, STATIC, Author, Referrer, Segment, SegmentQuery
 from service.core.profiles.shape import Shape
 
 _segments: Final = customer_segments.c
@@ -62,6 +63,10 @@ class PostgresSegments:
         """See SegmentStore."""
         return await catalogue.lock_catalogue(self._connection)
 
+    async def is_recovering(self) -> bool:
+        """See SegmentStore."""
+        return bool((await self._connection.execute(sa.select(catalogue_table.c.recovering.is_not(None)))).scalar_one())
+
     async def store_catalogue(self, version: int, shape: Shape) -> None:
         """See SegmentStore."""
         await catalogue.store_catalogue(self._connection, version, shape)
@@ -92,7 +97,7 @@ class PostgresSegments:
     async def insert(self, segment: Segment) -> None:
         """See SegmentStore."""
         values = {name: getattr(segment, name) for name in ("id", "created_by", *_CHANGING, *_INTRODUCING)}
-        values |= {"criteria": _jsonb(segment.criteria), "previous": _jsonb_or_null(segment.previous)}
+        values |= {"criteria": as_jsonb(segment.criteria), "previous": _jsonb_or_null(segment.previous)}
         await self._connection.execute(sa.insert(customer_segments).values(**values))
 
     async def update(self, before: Segment, after: Segment) -> None:
@@ -101,7 +106,7 @@ class PostgresSegments:
             name: getattr(after, name) for name in _CHANGING if getattr(after, name) != getattr(before, name)
         }
         if after.version != before.version:
-            values["criteria"] = _jsonb(after.criteria)
+            values["criteria"] = as_jsonb(after.criteria)
         if after.introduced != before.introduced:
             values |= {name: getattr(after, name) for name in _INTRODUCING}
             values["previous"] = _jsonb_or_null(after.previous)
@@ -121,12 +126,20 @@ class PostgresSegments:
         """See SegmentStore."""
         criteria = sa.cast(_segments.criteria, sa.Text)
         found = await self._connection.execute(
-            sa.select(_segments.id, _segments.segment_name, criteria)
+            sa.select(_segments.id, _segments.segment_name, criteria, _segments.status == ACTIVE)
             # Both keys hold this; who says so in some text alone is read for nothing.
             .where(criteria.contains("member_of"), ~_segments.is_deleted, _segments.segment_type != STATIC)
             .order_by(_segments.slot)
         )
-        return [Referrer(segment_id, name, exact_json.loads(source)) for segment_id, name, source in found]
+        return [Referrer(one, name, exact_json.loads(source), is_live) for one, name, source, is_live in found]
+
+    async def introduce_again(self, segment_ids: Collection[UUID], introduced: int, since: int) -> None:
+        """See SegmentStore. Nobody asked for silence about what another segment's change does to these."""
+        await self._connection.execute(
+            sa.update(customer_segments)
+            .where(_segments.id.in_(segment_ids))
+            .values(introduced=introduced, since=since, is_silent=False)
+        )
 
     async def complete_to(self, now: int) -> int:
         """The instant up to which membership is complete: now, or the earliest edge that has not been evaluated."""
@@ -139,7 +152,7 @@ class PostgresSegments:
             sa.insert(segment_versions).values(
                 segment_id=segment.id,
                 version=segment.version,
-                criteria=_jsonb(segment.criteria),
+                criteria=as_jsonb(segment.criteria),
                 created_by=author.id,
             )
         )
@@ -178,12 +191,13 @@ class PostgresSegments:
         return (await self._connection.execute(statement)).scalar_one()
 
 
-def _jsonb(value: Any) -> sa.ColumnElement[Any]:
+def as_jsonb(value: Any) -> sa.ColumnElement[Any]:
+    """JSON whose numbers stay as they are."""
     return sa.cast(sa.literal(exact_json.dumps(value).decode(), sa.Text), JSONB)
 
 
 def _jsonb_or_null(value: Any) -> sa.ColumnElement[Any]:
-    return sa.null() if value is None else _jsonb(value)
+    return sa.null() if value is None else as_jsonb(value)
 
 
 def _segment(row: Any) -> Segment:

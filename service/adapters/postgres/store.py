@@ -10,14 +10,15 @@ from uuid import UUID
 from service.adapters.postgres import batch_rows as rows
 from service.adapters.postgres import batch_sql as sql
 from service.adapters.postgres.catalogue import load_catalogue
-from service.adapters.postgres.database import CATALOGUE_LOCK
-from service.app.outgoing import Outgoing, encode_outbox
+from service.adapters.postgres.database import CATALOGUE_LOCK, ERASURE_LOCK
+from service.app.outgoing import OutboxRow, Outgoing, encode_outbox
 from service.app.ports import DeadLetter, Offset, StoredFact, StoredProfile
 from service.core.events.model import Event
 from service.core.profiles.ledger import OrderChange
 from service.core.profiles.profile import Profile
 from service.core.segments.catalogue import Catalogue
 from service.core.segments.walk import Transition
+from service.crash import crash_point
 
 
 class RowsMismatch(Exception):
@@ -34,18 +35,25 @@ class CatalogueCache:
 class PostgresStore:
     """One transaction's statements. Lock order: catalogue, customers by id, all else."""
 
-    def __init__(self, connection: Any, cache: CatalogueCache, outgoing: Outgoing, entries_max: int) -> None:
+    def __init__(
+        self, connection: Any, cache: CatalogueCache, outgoing: Outgoing, entries_max: int, cluster: str = ""
+    ) -> None:
         self.connection = connection
+        self._cluster = cluster
         self.entries_max = entries_max
         self._cache = cache
         self._outgoing = outgoing
+        #: Topic -> partition -> the next offset that the group had to read when a recovery began; None without one.
+        self._recovering: Mapping[str, Mapping[str, int]] | None = None
 
     async def catalogue(self) -> Catalogue:
         """See Store."""
         await self.connection.execute(sql.SHARE_CATALOGUE, CATALOGUE_LOCK)
-        version = await self.connection.fetchval(sql.CATALOGUE_VERSION)
+        version, recovering = await self.connection.fetchrow(sql.CATALOGUE_VERSION)
+        self._recovering = None if recovering is None else json.loads(recovering)
         if self._cache.catalogue is None or self._cache.catalogue.version != version:
             self._cache.catalogue = await load_catalogue(self.connection)
+        crash_point("catalogue-shared")
         return self._cache.catalogue
 
     async def lock_profiles(self, customer_ids: Sequence[UUID]) -> list[StoredProfile]:
@@ -63,6 +71,10 @@ class PostgresStore:
         """See Store."""
         found = await self.connection.fetch(sql.LOCK_BEHIND, introduced, after, customers_max, but)
         return [StoredProfile(*row) for row in found]
+
+    async def hold_erasures(self, *, is_erasing: bool) -> None:
+        """See Store."""
+        await self.connection.execute(sql.HOLD_ERASURES if is_erasing else sql.SHARE_ERASURES, ERASURE_LOCK)
 
     async def erased(self, customer_ids: Sequence[UUID]) -> set[UUID]:
         """See Store."""
@@ -109,6 +121,7 @@ class PostgresStore:
         for table, (columns, records) in rows.fact_rows(events).items():
             if records:
                 await self.connection.copy_records_to_table(table, records=records, columns=columns)
+        crash_point("facts-written")
 
     async def write_profiles(self, profiles: Sequence[Profile], due: Mapping[UUID, int | None]) -> None:
         """See Store.
@@ -129,6 +142,7 @@ class PostgresStore:
         changed = [rows.customer_row(one) for one in known if one.has_new_attributes]
         if changed:
             await self._exactly(len(changed), sql.UPDATE_CUSTOMERS, *zip(*changed, strict=True))
+        crash_point("profiles-written")
 
     async def write_orders(self, changes: Sequence[tuple[Profile, OrderChange]]) -> None:
         """See Store.
@@ -151,6 +165,7 @@ class PostgresStore:
             await self._exactly(len(changed), sql.UPDATE_ORDERS, *zip(*names, strict=True))
         if gone:
             await self._exactly(len(gone), sql.DELETE_ORDERS, *zip(*gone, strict=True))
+        crash_point("orders-written")
 
     async def _exactly(self, count: int, statement: str, *arguments: Any) -> None:
         status = await self.connection.execute(statement, *arguments)
@@ -168,29 +183,41 @@ class PostgresStore:
             await self.connection.copy_records_to_table(
                 "customer_segment_memberships", records=opened, columns=rows.MEMBERSHIP_COLUMNS
             )
+        crash_point("memberships-written")
 
     async def write_outbox(
         self, transitions: Sequence[Transition], recorded_at: int, letters: Sequence[DeadLetter]
     ) -> None:
         """See Store."""
-        for row in encode_outbox(self._outgoing, transitions, recorded_at, letters):
+        recovering = self._recovering
+        if recovering is not None:  # letters of what had been read before the loss were published then
+            letters = [one for one in letters if one.offset >= recovering.get(one.topic, {}).get(str(one.partition), 0)]
+        is_recovering = recovering is not None
+        found = encode_outbox(self._outgoing, transitions, recorded_at, letters, is_recovering=is_recovering)
+        await self._write_outbox_rows(found)
+
+    async def _write_outbox_rows(self, found: Iterable[OutboxRow]) -> None:
+        for row in found:
             await self.connection.execute(sql.INSERT_OUTBOX, row.records, row.payload, row.counts)
+        crash_point("outbox-written")
 
     async def write_dead_letters(self, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
         """See Store."""
         records = [rows.letter_row(letter) for letter in letters]
-        found = await self.connection.fetch(sql.INSERT_DEAD_LETTERS, *zip(*records, strict=True))
+        found = await self.connection.fetch(sql.INSERT_DEAD_LETTERS, self._cluster, *zip(*records, strict=True))
+        crash_point("letters-written")
         fresh = {(row[0], row[1], row[2]) for row in found}
         return [one for one in letters if (one.topic, one.partition, one.offset) in fresh]
 
     async def erase(self, customer_ids: Sequence[UUID]) -> None:
         """See Store."""
         await self.connection.execute(sql.INSERT_ERASURES, customer_ids)
-        for statement in sql.ERASE:
+        for statement in (*sql.ERASE, sql.BLANK_DEAD_LETTERS):
             await self.connection.execute(statement, customer_ids)
+        crash_point("customers-erased")
 
     async def advance_frontier(self, offsets: Iterable[Offset]) -> None:
         """See Store."""
         columns = tuple(zip(*offsets, strict=True))
         if columns:
-            await self.connection.execute(sql.ADVANCE_FRONTIER, *columns)
+            await self.connection.execute(sql.ADVANCE_FRONTIER, self._cluster, *columns)

@@ -7,19 +7,17 @@ microseconds since the epoch in what only the service reads (profiles, catalogue
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
     Column,
-    DateTime,
     Identity,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
@@ -28,27 +26,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-metadata: Final = MetaData(
-    naming_convention={
-        "pk": "%(table_name)s_pkey",
-        "uq": "%(table_name)s_%(column_0_N_name)s_key",
-        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
-        "ck": "%(table_name)s_%(constraint_name)s_check",
-    }
-)
-
-Instant = DateTime(timezone=True)
-#: Compared by code point, whatever the database's locale (CONTRACT section 2).
-CodePoints = Text(collation="C")
-
-
-def _column(name: str, kind: Any, *rest: Any, nullable: bool = False, **options: Any) -> Column[Any]:
-    return Column(name, kind, *rest, nullable=nullable, **options)
-
-
-def _now(name: str) -> Column[Any]:
-    return _column(name, Instant, server_default=text("now()"))
-
+from service.adapters.postgres.operation_tables import metadata as metadata
+from service.adapters.postgres.table_parts import CodePoints, Instant
+from service.adapters.postgres.table_parts import column as _column
+from service.adapters.postgres.table_parts import now as _now
 
 users = Table(
     "users",
@@ -65,6 +46,8 @@ catalogue = Table(
     _column("version", BigInteger, server_default=text("0")),
     _column("shape", JSONB, server_default=text("""'{"version": 0, "purchases": [], "window_max": 0}'""")),
     _column("instance_id", Uuid, server_default=text("gen_random_uuid()")),
+    # While memberships come back from the input topics nothing of them is published: how far the group had come before.
+    _column("recovering", JSONB, nullable=True),
     CheckConstraint("is_only", name="only"),
 )
 
@@ -91,6 +74,8 @@ customer_segments = Table(
     _column("backfill_state", Text, server_default=text("'none'")),
     _column("backfill_done", BigInteger, server_default=text("0")),
     _column("backfill_total", BigInteger, server_default=text("0")),
+    # When the backfill advanced last; real time.
+    _now("backfill_moved_at"),
     _column("created_by", Text),
     _now("created_at"),
     _now("updated_at"),
@@ -241,55 +226,4 @@ memberships = Table(
     ),
     Index("memberships_past_idx", "segment_id", "customer_id", postgresql_where=text("left_at IS NOT NULL")),
     postgresql_with={"fillfactor": "85"},
-)
-
-outbox = Table(
-    "outbox",
-    metadata,
-    _column("id", BigInteger, Identity(always=True), primary_key=True),
-    _column("records", Integer),
-    _column("payload", LargeBinary),
-    _column("counts", JSONB),
-    _now("created_at"),
-)
-
-dead_letters = Table(
-    "dead_letters",
-    metadata,
-    _column("id", BigInteger, Identity(always=True), primary_key=True),
-    _column("reason", Text),
-    _column("error", Text),
-    _column("topic", Text),
-    _column("partition", Integer),
-    _column("offset", BigInteger),
-    _column("key", LargeBinary, nullable=True),
-    _column("value", LargeBinary, nullable=True),
-    _column("headers", JSONB, server_default=text("'[]'")),
-    _column("customer_id", Uuid, nullable=True),
-    _now("at"),
-    UniqueConstraint("topic", "partition", "offset"),
-    Index(None, "reason", "id"),
-)
-
-erasures = Table(
-    "erasures",
-    metadata,
-    _column("customer_id", Uuid, primary_key=True),
-    _now("erased_at"),
-)
-
-input_frontier = Table(
-    "input_frontier",
-    metadata,
-    _column("topic", Text, primary_key=True),
-    _column("partition", Integer, primary_key=True),
-    _column("next_offset", BigInteger),
-    postgresql_with={"fillfactor": "50"},
-)
-
-counters = Table(
-    "counters",
-    metadata,
-    _column("name", Text, primary_key=True),
-    _column("value", BigInteger),
 )

@@ -22,6 +22,7 @@ from service.adapters.postgres.known_segments import (
     with_references,
 )
 from service.adapters.postgres.verify_members import COUNTED, SOUND, STORED, TRUE, held_after, membership_statement
+from service.adapters.postgres.verify_numbers import NUMBERS, number_faults
 from service.adapters.postgres.verify_orders import ORDERS, order_faults
 from service.adapters.postgres.verify_profiles import (
     PROFILES_ALONE,
@@ -107,13 +108,17 @@ class PostgresEvidence:
     async def membership_drift(self, segments: Sequence[KeptSegment], now: int) -> AsyncIterator[MembershipDrift]:
         """See Evidence."""
         for some in _portions(segments, self._known):
-            async for external_id, at, found, state in self._stream(membership_statement(some, self._known, now)):
+            async for customer_id, external_id, at, found, state in self._stream(
+                membership_statement(some, self._known, now)
+            ):
                 as_of = from_datetime(at)
                 held = held_after(state, as_of)
                 for segment, marks in zip(some, found, strict=True):
-                    if marks not in SOUND and segment.slot not in held:
+                    # What is held later need not be true yet, but row and count agree at every instant.
+                    is_held = segment.slot in held and marks & (STORED | COUNTED) in (0, STORED | COUNTED)
+                    if marks not in SOUND and not is_held:
                         verdicts = (bool(marks & mark) for mark in (STORED, COUNTED, TRUE))
-                        yield MembershipDrift(segment.segment_id, external_id, as_of, *verdicts)
+                        yield MembershipDrift(segment.segment_id, customer_id, external_id, as_of, *verdicts)
 
     async def profile_drift(self) -> AsyncIterator[ProfileDrift]:
         """See Evidence."""
@@ -123,6 +128,8 @@ class PostgresEvidence:
             yield profile_faults(row)
         async for row in self._stream(ORDERS):
             yield order_faults(row)
+        async for row in self._stream(NUMBERS):
+            yield number_faults(row)
         async for row in self._stream(STATES):
             faults = state_faults(row)
             if faults:

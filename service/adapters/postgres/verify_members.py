@@ -20,7 +20,7 @@ SOUND: Final = (0, TRUE | STORED | COUNTED)
 
 
 def membership_statement(segments: Sequence[KeptSegment], known: Segments, now: int) -> Statement:
-    """Customers with drift in any of these segments: (external id, as_of, marks by segment, state).
+    """Customers with drift in any of these segments: (ids, as_of, marks by segment, state).
 
     The instant of a customer and segment is one at which what is stored must hold:
 
@@ -42,7 +42,7 @@ def membership_statement(segments: Sequence[KeptSegment], known: Segments, now: 
     figures = Figures(known)
     marks = ",\n    ".join(_marks(segment, figures) for segment in segments)
     now_at = figures.bind(to_datetime(now), "timestamptz")
-    query = f"""SELECT coalesce(external_id, CAST(customer_id AS text)), as_of, marks,
+    query = f"""SELECT customer_id, coalesce(external_id, CAST(customer_id AS text)), as_of, marks,
     CASE WHEN as_of < {now_at} THEN profiles.state END
 FROM (
     SELECT customer_id, as_of, ARRAY[{marks}] AS marks

@@ -13,6 +13,7 @@ from uuid import UUID
 from service.core import instants
 from service.core.criteria.model import AttributePredicate, Scalar
 from service.core.criteria.operators import ATTRIBUTE_OPERATORS, same_type
+from service.core.identity import UUID_FORM
 
 SPAN_DAYS_MAX: Final = 36_500
 LIST_ENTRIES_MAX: Final = 1_000
@@ -29,7 +30,6 @@ _NUMBER_FORM: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?
 _DATE_FORM: Final = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[Tt ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?(?:[Zz]|[+-][0-9]{2}:[0-9]{2}))?"
 )
-_UUID_FORM: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class Values(ABC):
@@ -73,7 +73,7 @@ class Values(ABC):
 
     def uuid(self, value: object, path: str) -> UUID | None:
         """The id of a segment."""
-        if not isinstance(value, str) or not _UUID_FORM.fullmatch(value):
+        if not isinstance(value, str) or not UUID_FORM.fullmatch(value):
             return self.fault(path, "must be a segment's id, a UUID of the form 8-4-4-4-12")
         return UUID(value)
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from service.core.criteria.model import Stream
 from service.core.criteria.needs import Needs
 from service.core.criteria.operators import attribute_holds
 from service.core.profiles.ledger import ActivityFact, Ledger, LedgerIncomplete
-from service.core.profiles.sequences import Occurrences
+from service.core.profiles.running import is_number
+from service.core.profiles.sequences import NEVER, Occurrences
 from service.core.profiles.series import Series, Totals
 from service.core.profiles.shape import SeriesKey, Shape
 
-#: Told for each kind of thing that has more entries than are kept: the instant at which there may be fewer again.
+#: Told for each kind of thing that has more entries than are kept: the instant at which to look at it again.
 Overflow = Callable[[int, int], None]
 #: Kinds of things with a limit on their entries: orders, then series and sequences by their places in the shape.
 ORDERS = 0
@@ -37,8 +38,10 @@ class Behaviour:
         self.series: dict[int, Series] = {}
         self.occurrences: dict[int, Occurrences] = {}
 
-    def apply(self, fact: ActivityFact, shape: Shape, ledger: Ledger, over: Mapping[int, int]) -> None:
-        """Folds one activity in.
+    def apply(
+        self, fact: ActivityFact, shape: Shape, ledger: Ledger, over: Mapping[int, int], evaluated_to: int
+    ) -> None:
+        """Folds one activity in; what no window reaches from `evaluated_to` on is not kept.
 
         Raises:
             LedgerIncomplete: a sequence may have begun with something that is not kept any more.
@@ -47,12 +50,15 @@ class Behaviour:
             if passes(stream, fact.properties):
                 for place in series:
                     if kind_of_series(place) not in over:
-                        self._put(place, fact, shape)
+                        self._put(place, fact, shape, evaluated_to)
                 for place, mask in masked:
                     self.occur(place, fact.at, mask, shape, ledger, over)
 
-    def _put(self, place: int, fact: ActivityFact, shape: Shape) -> None:
+    def _put(self, place: int, fact: ActivityFact, shape: Shape, evaluated_to: int) -> None:
         kept = shape.series[place]
+        is_within = fact.at > evaluated_to - kept.window_max if kept.window_max else False
+        if not (is_within or kept.has_totals):
+            return
         series = self.series.get(place)
         if series is None:
             series = self.series[place] = Series(Totals(kept.has_distinct) if kept.has_totals else None)
@@ -60,8 +66,8 @@ class Behaviour:
         value = None if name is None else fact.properties.get(name)
         if series.totals is not None:
             series.totals.put(value)
-        if kept.window_max:
-            series.put(fact.at, value, name is not None)
+        if is_within:
+            series.put(fact.at, None if kept.has_numbers_only and not is_number(value) else value, name is not None)
 
     def occur(
         self, place: int, at: int, mask: int, shape: Shape, ledger: Ledger, over: Mapping[int, int], sign: int = 1
@@ -114,12 +120,19 @@ class Behaviour:
         return edge
 
     def trim(self, shape: Shape, as_of: int, entries_max: int, overflow: Overflow) -> None:
-        """Forgets what nothing can reach any more; what is still more than `entries_max` is reported and forgotten."""
+        """Forgets what nothing can reach any more; of a kind with more than `entries_max` left, all.
+
+        Args:
+            shape: what is kept.
+            as_of: nothing looks back from an earlier instant.
+            entries_max: of one kind.
+            overflow: told of each kind that is forgotten.
+        """
         for place, series in list(self.series.items()):
             window_max = shape.series[place].window_max
             series.trim(as_of - window_max)
             if len(series.instants) > entries_max:
-                overflow(kind_of_series(place), series.instants[-entries_max - 1] + window_max)
+                overflow(kind_of_series(place), last_to_leave(series.instants, entries_max) + window_max)
                 del self.series[place]
             elif series.totals and series.totals.distinct and len(series.totals.distinct) > entries_max:
                 overflow(kind_of_series(place), NEVER)
@@ -128,12 +141,25 @@ class Behaviour:
             pattern = shape.patterns[place]
             occurrences.trim(as_of, pattern)
             if len(occurrences.instants) > entries_max:
-                overflow(kind_of_sequence(place), occurrences.instants[-entries_max - 1] + pattern.within + 1)
+                overflow(kind_of_sequence(place), last_to_leave(occurrences.instants, entries_max) + pattern.within + 1)
                 del self.occurrences[place]
 
+    def forget(self, kind: int) -> None:
+        """Forgets a series or a sequence."""
+        place, is_sequence = divmod(kind - 1, 2)
+        found: dict[int, Series] | dict[int, Occurrences] = self.occurrences if is_sequence else self.series
+        found.pop(place, None)
 
-#: Later than every instant.
-NEVER = 2**63 - 1
+
+def last_to_leave(instants: Sequence[int], entries_max: int) -> int:
+    """The entry after whose leaving nine tenths of `entries_max` are left, of more that ascend by instant.
+
+    A kind is looked at again no sooner: each look takes all facts, and somebody around the limit would pay for one
+    with every event. By then at least a tenth of the limit has left, so there are few looks for many events.
+    """
+    return instants[-(entries_max * 9 // 10) - 1]
+
+
 _NOTHING = Series(Totals(has_distinct=True))
 
 

@@ -18,12 +18,19 @@ from service.core.profiles.profile import Profile
 from service.core.profiles.sequences import Occurrences
 from service.core.profiles.series import Series, Totals
 
+#: The form of the state, its first byte after the checksum. States from before forms had numbers begin with a list.
+FORM: Final = 1
+_UNNUMBERED: Final = 0xDC
 _CRC_BYTES: Final = 4
 _LOCATION, _EXACT = "l", "d"
 
 
 class StateCorrupt(Exception):
     """The stored state of a profile does not match its checksum; it must be made anew from the facts."""
+
+
+class StateUnknown(Exception):
+    """The stored state of a profile has a form that this release does not know; a newer one wrote it."""
 
 
 class _State(Struct, array_like=True):
@@ -75,7 +82,7 @@ def encode_state(profile: Profile) -> bytes:
         profile.held,
         profile.over,
     )
-    body = _encoder.encode(state)
+    body = bytes((FORM,)) + _encoder.encode(state)
     return crc32(body).to_bytes(_CRC_BYTES, "little") + body
 
 
@@ -89,11 +96,19 @@ def decode_state(stored: bytes, profile: Profile) -> None:
 
     Raises:
         StateCorrupt: the checksum does not match.
+        StateUnknown: another release wrote it, in a form of its own.
     """
     if not is_intact(stored):
         msg = f"The stored state of customer {profile.customer_id} is corrupt; it must be made anew from the facts."
         raise StateCorrupt(msg)
-    state = _decoder.decode(memoryview(stored)[_CRC_BYTES:])
+    form = stored[_CRC_BYTES]
+    if form not in (FORM, _UNNUMBERED):
+        msg = (
+            f"The stored state of customer {profile.customer_id} has form {form}, of which this release, which knows "
+            f"forms up to {FORM}, cannot make sense; start the release that wrote it, or a newer one."
+        )
+        raise StateUnknown(msg)
+    state = _decoder.decode(memoryview(stored)[_CRC_BYTES + (form == FORM) :])
     profile.external_id = state.external_id
     profile.first_seen_at = state.first_seen_at
     profile.registered_at = state.registered_at

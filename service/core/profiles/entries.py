@@ -21,8 +21,8 @@ class Entries:
 
     def __init__(self, instants: list[int], amounts: list[int], orders: list[int]) -> None:
         self.instants, self.amounts, self.orders = instants, amounts, orders
-        self._amount_sums: list[int] | None = None
-        self._order_sums: list[int] | None = None
+        #: As far as they were asked for and nothing has changed since.
+        self._order_sums, self._amount_sums = [0], [0]
 
     def put(self, at: int, amount: int, order: int) -> None:
         """Adds one; the place among equal instants does not matter."""
@@ -31,22 +31,19 @@ class Entries:
             instants.append(at)
             self.amounts.append(amount)
             self.orders.append(order)
-            if self._amount_sums is not None and self._order_sums is not None:
-                self._amount_sums.append(self._amount_sums[-1] + amount)
-                self._order_sums.append(self._order_sums[-1] + order)
             return
         place = bisect_right(instants, at)
         instants.insert(place, at)
         self.amounts.insert(place, amount)
         self.orders.insert(place, order)
-        self._amount_sums = self._order_sums = None
+        self._cut(place)
 
     def drop(self, at: int, amount: int, order: int) -> None:
         """Takes one out; nothing to do where it has been trimmed, being older than every window."""
         for place in range(bisect_left(self.instants, at), bisect_right(self.instants, at)):
             if self.amounts[place] == amount and self.orders[place] == order:
                 del self.instants[place], self.amounts[place], self.orders[place]
-                self._amount_sums = self._order_sums = None
+                self._cut(place)
                 return
 
     def trim(self, horizon: int) -> None:
@@ -54,19 +51,25 @@ class Entries:
         if self.instants and self.instants[0] <= horizon:
             end = bisect_right(self.instants, horizon)
             del self.instants[:end], self.amounts[:end], self.orders[:end]
-            self._amount_sums = self._order_sums = None
+            self._cut(0)
 
     def clear(self) -> None:
         """Forgets all."""
         self.instants, self.amounts, self.orders = [], [], []
-        self._amount_sums = self._order_sums = None
+        self._cut(0)
 
     def sums(self) -> tuple[list[int], list[int]]:
         """Running sums of orders and of amounts: sums[i] is that of the first i entries."""
-        if self._order_sums is None or self._amount_sums is None:
-            self._order_sums = list(accumulate(self.orders, initial=0))
-            self._amount_sums = list(accumulate(self.amounts, initial=0))
-        return self._order_sums, self._amount_sums
+        orders, amounts = self._order_sums, self._amount_sums
+        known = len(orders) - 1
+        if known < len(self.instants):
+            orders[known:] = accumulate(self.orders[known:], initial=orders[known])
+            amounts[known:] = accumulate(self.amounts[known:], initial=amounts[known])
+        return orders, amounts
+
+    def _cut(self, place: int) -> None:
+        """What stands from this place on has changed."""
+        del self._order_sums[place + 1 :], self._amount_sums[place + 1 :]
 
     def latest_order(self) -> int:
         """The instant of the latest order; MISSING where there is none."""

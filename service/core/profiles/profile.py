@@ -18,9 +18,10 @@ from service.core.events.model import (
 )
 from service.core.instants import MISSING
 from service.core.profiles.attributes import Attributes, set_attributes, value_of
-from service.core.profiles.behaviour import NEVER, ORDERS, Behaviour
+from service.core.profiles.behaviour import ORDERS, Behaviour, last_to_leave
 from service.core.profiles.entries import Entries
 from service.core.profiles.ledger import ActivityFact, Change, Contribution, Ledger, LedgerIncomplete, fact_of
+from service.core.profiles.sequences import NEVER
 from service.core.profiles.shape import Shape
 
 
@@ -38,11 +39,12 @@ class Profile:
         pending: events whose time has not come, ascending.
         pins: slot -> whether the customer is included or excluded by hand, whatever the criteria say.
         held: slot -> the instant of a change by hand; the membership does not change at earlier ones.
-        over: kinds of entries of which there are more than are kept -> the instant at which there may be fewer again.
+        over: kinds of entries of which there are more than are kept -> the instant at which to look again.
         ordinals: per slot how many transitions there were; odd = member now.
     """
 
     __slots__ = (
+        "_refolded",
         "attributes",
         "behaviour",
         "born",
@@ -85,6 +87,8 @@ class Profile:
         self.held: dict[int, int] = {}
         self.over: dict[int, int] = {}
         self.ordinals = b""
+        #: Since the last refold, if any: `evaluated_to` and `over` as they were before it.
+        self._refolded: tuple[int, dict[int, int]] | None = None
         self.is_new = self.is_erased = self.has_new_attributes = False
 
     def attribute(self, field: str) -> object:
@@ -107,7 +111,7 @@ class Profile:
             if data.name in shape.streams:
                 fact = fact_of(event)
                 assert isinstance(fact, ActivityFact)  # noqa: S101 - that is what an activity carries
-                self.behaviour.apply(fact, shape, ledger, self.over)
+                self.behaviour.apply(fact, shape, ledger, self.over, self.evaluated_to)
         elif isinstance(data, CustomerData):
             if isinstance(data, Registered) and (self.registered_at == MISSING or event.at < self.registered_at):
                 self.registered_at = event.at
@@ -173,12 +177,12 @@ class Profile:
     def _latest_order(self, ledger: Ledger, shape: Shape) -> int:
         if not self.total_orders:
             return MISSING
-        if ledger.is_complete:
-            return max(entry.at for entry in ledger.contributions() if entry.is_order)
         # Entries are complete after this horizon only: before it some were trimmed and late ones put in again.
         latest = self.entries.latest_order()
-        if latest > self.evaluated_to - shape.window_max:
+        if latest != MISSING and latest > self.evaluated_to - shape.window_max:
             return latest
+        if ledger.is_complete:
+            return max(entry.at for entry in ledger.contributions() if entry.is_order)
         raise LedgerIncomplete
 
     def _recall_purchase(self, place: int, ledger: Ledger, shape: Shape) -> None:
@@ -192,43 +196,64 @@ class Profile:
             self.bought[place] = latest
 
     def refold(self, ledger: Ledger, shape: Shape) -> None:
-        """Folds totals, entries and purchases anew from a complete ledger, for this shape."""
+        """Folds totals, entries and purchases anew from a complete ledger, for this shape.
+
+        What no window reaches from `evaluated_to` on is not kept; in the order of time, each is put behind the others.
+        """
         self.total_orders = self.total_spent = 0
         self.last_order_at = MISSING
         self.entries = Entries([], [], [])
         self.bought = {}
         self.behaviour = Behaviour()
+        self._refolded = self.evaluated_to, self.over
         self.over = {}
-        for fact in ledger.activities:
-            self.behaviour.apply(fact, shape, ledger, self.over)
-        for contribution in sorted(ledger.contributions(), key=_at):
-            self._count(contribution, 1)
-            self.entries.put(contribution.at, contribution.amount, int(contribution.is_order))
-            if contribution.is_order:
-                self.last_order_at = max(self.last_order_at, contribution.at)
-                self._note_purchases(contribution.at, contribution.items, shape)
-            self._occur(None, contribution, ledger, shape)
+        horizon = self.evaluated_to - shape.window_max
+        told: list[ActivityFact | Contribution] = [*ledger.activities, *ledger.contributions()]
+        told.sort(key=_at)
+        for one in told:
+            if isinstance(one, ActivityFact):
+                self.behaviour.apply(one, shape, ledger, self.over, self.evaluated_to)
+                continue
+            self._count(one, 1)
+            if one.at > horizon:
+                self.entries.put(one.at, one.amount, int(one.is_order))
+            if one.is_order:
+                self.last_order_at = max(self.last_order_at, one.at)
+                self._note_purchases(one.at, one.items, shape)
+            self._occur(None, one, ledger, shape)
         self.shape_version = shape.version
 
     def trim(self, shape: Shape, entries_max: int) -> None:
         """Forgets entries that no window can reach any more; of a kind with more than `entries_max` left, all."""
+        self._hold_over()
         self.entries.trim(self.evaluated_to - shape.window_max)
         instants = self.entries.instants
         if len(instants) > entries_max:
-            self.over[ORDERS] = instants[-entries_max - 1] + shape.window_max
+            self.over[ORDERS] = last_to_leave(instants, entries_max) + shape.window_max
             self.entries.clear()
         behaviour = self.behaviour
         if behaviour.series or behaviour.occurrences:
             behaviour.trim(shape, self.evaluated_to, entries_max, self.over.__setitem__)
 
+    def _hold_over(self) -> None:
+        """Who was over a limit stays so where nothing was evaluated since the refold: memberships stand still yet."""
+        if self._refolded is not None and self._refolded[0] == self.evaluated_to:
+            for kind, retry_at in self._refolded[1].items():
+                self.over[kind] = retry_at
+                if kind == ORDERS:
+                    self.entries.clear()
+                else:
+                    self.behaviour.forget(kind)
+        self._refolded = None
+
     @property
     def retry_at(self) -> int:
-        """The instant at which a kind of which there were too many entries may have few enough; NEVER if none."""
+        """The instant to look again at a kind of which there were too many entries; NEVER if there is none."""
         return min(self.over.values(), default=NEVER)
 
 
-def _at(contribution: Contribution) -> int:
-    return contribution.at
+def _at(one: ActivityFact | Contribution) -> int:
+    return one.at
 
 
 def places_of(items: list[Item], shape: Shape) -> set[int]:

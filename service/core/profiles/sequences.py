@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from service.core.criteria.model import SequencePredicate
 from service.core.instants import MISSING
+
+#: Later than every instant.
+NEVER: Final = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,109 @@ def pattern_of(sequence: SequencePredicate) -> Pattern:
     return Pattern(tuple(wanted), tuple(barred), sequence.within, is_lasting)
 
 
+class Matching:
+    """How far matches have come; takes occurrences ascending by instant, and answers after each.
+
+    Of a match it counts when it began and at which steps it waits: it may have gone on to a step and wait at the one
+    before all the same, for a later way on. Matches that wait at the same steps fare alike until their spans end. They
+    form one group; groups ascend by their beginnings, and neighbours that become alike are united. None comes to a step
+    at which one that began later waits already, so there are never more than two groups for each step.
+    """
+
+    __slots__ = ("_at", "_mask", "_pattern", "_steps", "_true_from", "groups")
+
+    def __init__(self, pattern: Pattern) -> None:
+        self._pattern = pattern
+        #: (what must happen, what must not happen after it) of all but the last of the steps that must happen.
+        self._steps = tuple(zip(pattern.wanted[:-1], pattern.barred[:-1], strict=True))
+        self.groups: list[_Group] = []
+        self._true_from = NEVER
+        # The latest instant is followed when a later one comes: until then more may happen at it, and what happens at
+        # one instant is neither before nor after the rest of it.
+        self._at, self._mask = MISSING, 0
+
+    def take(self, at: int, mask: int) -> None:
+        """Takes an occurrence in, at the latest instant or after it."""
+        if at == self._at:
+            self._mask |= mask
+            return
+        self._follow()
+        self._at, self._mask = at, mask
+        groups, oldest = self.groups, at - self._pattern.within
+        while groups and groups[0].starts[0] < oldest:
+            groups[0].starts.popleft()
+            if not groups[0].starts:
+                del groups[0]
+
+    def true_from(self) -> int:
+        """The instant from which the sequence is true, should nothing else happen; NEVER if there is none."""
+        pattern, at, mask, found = self._pattern, self._at, self._mask, self._true_from
+        if found < at:
+            return found  # nothing can undo it any more
+        if mask & pattern.barred[-1]:
+            found = NEVER
+        if mask & pattern.wanted[-1]:
+            begun = self._earliest()
+            if begun is not None:
+                found = min(found, begun + pattern.within) if pattern.ends_with_not else at
+        return found
+
+    def _earliest(self) -> int | None:
+        """When the earliest match began that the latest instant may take to the last step."""
+        if not self._steps:
+            return self._at
+        waiting = 1 << (len(self._steps) - 1)
+        for group in self.groups:
+            if group.steps & waiting:
+                return group.starts[0]
+        return None
+
+    def _follow(self) -> None:
+        """Lets matches go on, end and begin by what happened at the latest instant."""
+        at, mask = self._at, self._mask
+        if self._true_from < at:
+            return
+        self._true_from = self.true_from()
+        reached = left = 0
+        for step, (wanted, barred) in enumerate(self._steps):
+            if mask & wanted:
+                reached |= 1 << step
+            if mask & barred:
+                left |= 1 << step
+        if reached > 1 or left:
+            self._move(reached, left)
+        if reached & 1:
+            if self.groups and self.groups[-1].steps == 1:
+                self.groups[-1].starts.append(at)
+            else:
+                self.groups.append(_Group(1, at))
+
+    def _move(self, reached: int, left: int) -> None:
+        groups: list[_Group] = []
+        for group in self.groups:
+            group.steps = group.steps & ~left | group.steps << 1 & reached
+            if groups and groups[-1].steps == group.steps:
+                groups[-1].starts += group.starts
+            elif group.steps:
+                groups.append(group)
+        self.groups = groups
+
+
+class _Group:
+    """Matches that wait at the same steps.
+
+    Attributes:
+        steps: bit i stands for the i-th step that must happen.
+        starts: when they began, ascending; never empty.
+    """
+
+    __slots__ = ("starts", "steps")
+
+    def __init__(self, steps: int, start: int) -> None:
+        self.steps = steps
+        self.starts = deque((start,))
+
+
 class Occurrences:
     """What happened of a sequence's steps, ascending by instant, as far back as its span reaches.
 
@@ -55,28 +164,35 @@ class Occurrences:
         dropped_to: the latest instant that was dropped, MISSING where none was.
     """
 
-    __slots__ = ("_known", "dropped_to", "instants", "is_settled", "masks")
+    __slots__ = ("_matching", "dropped_to", "instants", "is_settled", "masks")
 
     def __init__(self) -> None:
         self.instants: list[int] = []
         self.masks: list[int] = []
         self.is_settled = False
         self.dropped_to = MISSING
-        self._known: bool | None = None
+        #: Of all that is kept; None: to be made anew.
+        self._matching: Matching | None = None
 
     def put(self, at: int, mask: int) -> None:
         """Adds one occurrence."""
+        if not self.instants or at >= self.instants[-1]:
+            self.instants.append(at)
+            self.masks.append(mask)
+            if self._matching is not None:
+                self._matching.take(at, mask)
+            return
         place = bisect_right(self.instants, at)
         self.instants.insert(place, at)
         self.masks.insert(place, mask)
-        self._known = None
+        self._matching = None
 
     def drop(self, at: int, mask: int) -> None:
         """Takes one out."""
         for place in range(bisect_left(self.instants, at), bisect_right(self.instants, at)):
             if self.masks[place] == mask:
                 del self.instants[place], self.masks[place]
-                self._known = None
+                self._matching = None
                 return
 
     def reaches_dropped(self, at: int, pattern: Pattern) -> bool:
@@ -88,77 +204,37 @@ class Occurrences:
         end = bisect_left(self.instants, as_of - pattern.within)
         if not end:
             return
-        self.is_settled = self.is_settled or _match(self.instants, self.masks, pattern, as_of, end)
-        self.dropped_to = max(self.dropped_to, self.instants[end - 1])
+        latest = self.instants[end - 1]
+        if not self.is_settled:
+            # A match that began with what goes lies within the span after the latest of it; no other counts here.
+            stop = bisect_right(self.instants, latest + pattern.within)
+            later = (mask & ~pattern.wanted[0] for mask in self.masks[end:stop])
+            matching = _matched(pattern, self.instants[:stop], [*self.masks[:end], *later])
+            self.is_settled = matching.true_from() <= as_of
+        self.dropped_to = max(self.dropped_to, latest)
         del self.instants[:end], self.masks[:end]
+        self._matching = None
 
     def holds(self, pattern: Pattern, as_of: int) -> bool:
         """Whether the sequence has happened by this instant; all occurrences lie at or before it."""
-        if self.is_settled:
-            return True
-        if pattern.ends_with_not:  # its truth depends on the instant, which may be ahead of the customer's timeline
-            return _match(self.instants, self.masks, pattern, as_of, len(self.instants))
-        if self._known is None:
-            self._known = _match(self.instants, self.masks, pattern, as_of, len(self.instants))
-        return self._known
+        return self.is_settled or self._matched(pattern).true_from() <= as_of
 
     def edge(self, pattern: Pattern, after: int) -> int | None:
-        """The first instant after this one at which time alone may make it true; None if never."""
+        """The first instant after this one at which time alone makes it true; None if never."""
         if self.is_settled or not pattern.ends_with_not:
             return None
-        for place in range(bisect_right(self.instants, after - pattern.within), len(self.instants)):
-            if self.masks[place] & pattern.wanted[0]:
-                return self.instants[place] + pattern.within
-        return None
+        true_from = self._matched(pattern).true_from()
+        return true_from if after < true_from < NEVER else None
+
+    def _matched(self, pattern: Pattern) -> Matching:
+        if self._matching is None:
+            self._matching = _matched(pattern, self.instants, self.masks)
+        return self._matching
 
 
-def _match(instants: list[int], masks: list[int], pattern: Pattern, as_of: int, starts_end: int) -> bool:
-    """Whether a match begins with one of the first `starts_end` occurrences and is complete at the instant.
-
-    One pass over the instants. Each step keeps the instants at which the matches that wait there began, ascending.
-    Whatever is barred ends all that wait; what lies at the same instant is neither after nor before it.
-    """
-    wanted, within = pattern.wanted, pattern.within
-    last = len(wanted) - 1
-    latest_start = instants[starts_end - 1] if starts_end else MISSING
-    waiting: list[list[int]] = [[] for _ in wanted]
-    for at, mask in _by_instant(instants, masks):
-        if waiting[last] and waiting[last][0] + within < at:
-            return True  # its span ended, and nothing that is barred came
-        reached: list[tuple[int, list[int]]] = []
-        for step in range(last, 0, -1):
-            if mask & wanted[step]:
-                alive = waiting[step - 1][bisect_left(waiting[step - 1], at - within) :]
-                if alive and step == last and not pattern.ends_with_not:
-                    return True
-                reached.append((step, alive))
-        if mask & wanted[0] and at <= latest_start:
-            reached.append((0, [at]))
-        for step, barred in enumerate(pattern.barred):
-            if mask & barred:
-                waiting[step] = []
-        for step, starts in reached:
-            waiting[step] = _kept(waiting[step], starts, pattern, is_last=step == last)
-    return bool(waiting[last]) and pattern.ends_with_not and waiting[last][0] + within <= as_of
-
-
-def _kept(waiting: list[int], starts: list[int], pattern: Pattern, *, is_last: bool) -> list[int]:
-    """Of the matches that wait at a step those that may still matter, by their beginnings."""
-    if not starts or not waiting:
-        return starts or waiting
-    if is_last:
-        return [min(starts[0], waiting[0])]  # its span ends first
-    if not pattern.ends_with_not:
-        return [max(starts[-1], waiting[-1])]  # its span ends last, and nothing else sets them apart
-    return waiting + starts if starts[0] > waiting[-1] else sorted({*waiting, *starts})
-
-
-def _by_instant(instants: list[int], masks: list[int]) -> list[tuple[int, int]]:
-    """One mask for each instant."""
-    found: list[tuple[int, int]] = []
+def _matched(pattern: Pattern, instants: Iterable[int], masks: Iterable[int]) -> Matching:
+    """The matching of occurrences that ascend by instant."""
+    matching = Matching(pattern)
     for at, mask in zip(instants, masks, strict=True):
-        if found and found[-1][0] == at:
-            found[-1] = (at, found[-1][1] | mask)
-        else:
-            found.append((at, mask))
-    return found
+        matching.take(at, mask)
+    return matching

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import operator
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
-from decimal import Context, Decimal
-from typing import Any, Final, TypeGuard
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import Any, Final, TypeVar
 
 from service.core.criteria.fields import Figure
 from service.core.instants import MISSING
+from service.core.profiles.running import (
+    EXACT,
+    Number,
+    Running,
+    RunningDistinct,
+    RunningExtreme,
+    RunningSum,
+    distinct_key,
+    exact_sum,
+    is_number,
+)
 
-#: Sums of numbers of 38 digits and any exponent that an event may have stay exact.
-EXACT: Final = Context(prec=200)
-Number = int | Decimal
+_Kept = TypeVar("_Kept", RunningDistinct, RunningExtreme, RunningSum)
 
 
 class Totals:
@@ -50,16 +60,18 @@ class Series:
 
     Attributes:
         instants: microseconds.
-        values: of the property, None where it is missing; empty where no property is asked for.
+        values: of the property, None where it is missing or nobody asks for it; empty where no property is asked for.
         totals: None where no figure without a window is asked for.
     """
 
-    __slots__ = ("instants", "totals", "values")
+    __slots__ = ("_running", "instants", "totals", "values")
 
     def __init__(self, totals: Totals | None) -> None:
         self.instants: list[int] = []
         self.values: list[Any] = []
         self.totals = totals
+        #: Made of the entries when first asked for: sums and averages by window, the others by figure.
+        self._running: dict[Figure | int, Running] = {}
 
     def put(self, at: int, value: object, has_property: bool) -> None:
         """Adds one activity to the entries."""
@@ -67,22 +79,43 @@ class Series:
         self.instants.insert(place, at)
         if has_property:
             self.values.insert(place, value)
+            for running in self._running.values():
+                running.put(at, value)
 
     def trim(self, horizon: int) -> None:
         """Forgets entries at or before the horizon."""
         if self.instants and self.instants[0] <= horizon:
             end = bisect_right(self.instants, horizon)
             del self.instants[:end], self.values[:end]
+            self._running.clear()
 
     def place(self, figure: Figure, window: int | None, bounds: Sequence[Number], as_of: int) -> int:
         """The figure's place among its bounds at an instant (criteria.needs.Bounded); MISSING where it is missing."""
         if window is None:
             assert self.totals is not None  # noqa: S101 - the shape keeps totals for figures without a window
             return _place_of_totals(figure, self.totals, bounds)
-        start = bisect_right(self.instants, as_of - window)
+        horizon = as_of - window
+        if not self.instants or self.instants[-1] <= horizon:
+            return MISSING if figure in _MISSING_OVER_NOTHING else place_among(bounds, 0)
         if figure is Figure.COUNT:
-            return place_among(bounds, len(self.instants) - start)
-        return _place_of_values(figure, self.values[start:], bounds)
+            return place_among(bounds, len(self.instants) - bisect_right(self.instants, horizon))
+        if figure is Figure.DISTINCT:
+            return place_among(bounds, self._kept(figure, RunningDistinct).after(horizon))
+        if figure in _IS_BETTER:
+            extreme = self._kept(figure, lambda: RunningExtreme(_IS_BETTER[figure]))
+            return _place_of_best(extreme.after(horizon), bounds)
+        running = self._kept(window, lambda: RunningSum(self.instants[-1]))
+        running.move(horizon, self.instants, self.values)
+        return _place_of_sum(figure, running.count, running.total, bounds)
+
+    def _kept(self, key: Figure | int, make: Callable[[], _Kept]) -> _Kept:
+        found: Any = self._running.get(key)
+        if found is None:
+            found = self._running[key] = make()
+            for at, value in zip(self.instants, self.values, strict=True):
+                found.put(at, value)
+        kept: _Kept = found
+        return kept
 
     def edge(self, figure: Figure, window: int, bounds: Sequence[Number], after: int) -> int | None:
         """The first instant after this one at which time alone may move the figure past a bound; None if never.
@@ -111,62 +144,34 @@ def place_among(bounds: Sequence[Number], value: Number) -> int:
     return 2 * place + 1 if place < len(bounds) and bounds[place] == value else 2 * place
 
 
-def is_number(value: object) -> TypeGuard[Number]:
-    """Whether figures can count with it; a boolean is no number."""
-    return isinstance(value, int | Decimal) and not isinstance(value, bool)
-
-
-def exact_sum(numbers: Iterable[Any]) -> Number:
-    """The sum to the last digit, an int as long as all are."""
-    whole = 0
-    rest: Decimal | None = None
-    for number in numbers:
-        if isinstance(number, int):
-            whole += number
-        else:
-            rest = number if rest is None else EXACT.add(rest, number)
-    return whole if rest is None else EXACT.add(rest, Decimal(whole))
-
-
-def distinct_key(value: object) -> tuple[str, Any]:
-    """Equal for equal values of one type: 1 and 1.0 are one value, 1 and true are two."""
-    if isinstance(value, bool):
-        return ("b", value)
-    return ("t", value) if isinstance(value, str) else ("n", value)
-
-
 def _place_of_totals(figure: Figure, totals: Totals, bounds: Sequence[Number]) -> int:
     if figure is Figure.COUNT:
         return place_among(bounds, totals.count)
     if figure is Figure.DISTINCT:
         return place_among(bounds, len(totals.distinct or ()))
-    return _place_of_numbers(figure, totals.numbers, totals.total, totals.low, totals.high, bounds)
+    if figure in _IS_BETTER:
+        return _place_of_best(totals.low if figure is Figure.MIN else totals.high, bounds)
+    return _place_of_sum(figure, totals.numbers, totals.total, bounds)
 
 
-def _place_of_values(figure: Figure, values: list[Any], bounds: Sequence[Number]) -> int:
-    if figure is Figure.DISTINCT:
-        return place_among(bounds, len({distinct_key(value) for value in values if value is not None}))
-    numbers = [value for value in values if is_number(value)]
-    total = exact_sum(numbers) if figure in (Figure.SUM, Figure.AVG) else 0
-    low = min(numbers, default=None) if figure is Figure.MIN else None
-    high = max(numbers, default=None) if figure is Figure.MAX else None
-    return _place_of_numbers(figure, len(numbers), total, low, high, bounds)
+def _place_of_best(best: Number | None, bounds: Sequence[Number]) -> int:
+    return MISSING if best is None else place_among(bounds, best)
 
 
-def _place_of_numbers(
-    figure: Figure, count: int, total: Number, low: Number | None, high: Number | None, bounds: Sequence[Number]
-) -> int:
+def _place_of_sum(figure: Figure, count: int, total: Number, bounds: Sequence[Number]) -> int:
     if figure is Figure.SUM:
         return place_among(bounds, total)
     if not count:
         return MISSING
-    if figure is Figure.AVG:
-        # total / count against the bounds, cross-multiplied so that nothing is rounded.
-        return place_among([_times(bound, count) for bound in bounds], total)
-    found = low if figure is Figure.MIN else high
-    assert found is not None  # noqa: S101 - there are numbers
-    return place_among(bounds, found)
+    # total / count against the bounds, cross-multiplied so that nothing is rounded.
+    return place_among([_times(bound, count) for bound in bounds], total)
 
 
 def _times(bound: Number, count: int) -> Number:
     return bound * count if isinstance(bound, int) else EXACT.multiply(bound, Decimal(count))
+
+
+#: How an extreme is chosen.
+_IS_BETTER: Final[dict[Figure, Callable[[Any, Any], bool]]] = {Figure.MIN: operator.lt, Figure.MAX: operator.gt}
+#: What figures over nothing are: 0, or missing.
+_MISSING_OVER_NOTHING: Final = frozenset({Figure.AVG, Figure.MIN, Figure.MAX})

@@ -25,17 +25,20 @@ class SeriesKept(NamedTuple):
     Attributes:
         window_max: how far back its entries go, microseconds; 0 = none are kept.
         has_totals: figures over all time; has_distinct: the different values among them.
+        has_numbers_only: entries keep a value only where it is a number, for nobody counts different values of them.
     """
 
     key: SeriesKey
     window_max: int = 0
     has_totals: bool = False
     has_distinct: bool = False
+    has_numbers_only: bool = False
 
     def grown_for(self, measure: Measure) -> SeriesKept:
         """With what this measure needs besides."""
         if measure.window is not None:
-            return self._replace(window_max=max(self.window_max, measure.window))
+            has_numbers_only = self.has_numbers_only and measure.figure is not Figure.DISTINCT
+            return self._replace(window_max=max(self.window_max, measure.window), has_numbers_only=has_numbers_only)
         return self._replace(has_totals=True, has_distinct=self.has_distinct or measure.figure is Figure.DISTINCT)
 
 
@@ -115,5 +118,5 @@ def _grown(kept: tuple[SeriesKept, ...], measures: Iterable[Measure]) -> tuple[S
     found = {one.key: one for one in kept}
     for measure in measures:
         key = SeriesKey(measure.stream, measure.property)
-        found[key] = found.get(key, SeriesKept(key)).grown_for(measure)
+        found[key] = found.get(key, SeriesKept(key, has_numbers_only=True)).grown_for(measure)
     return tuple(found.values())

@@ -33,6 +33,7 @@ class Definition(NamedTuple):
         since: the instant of that change, microseconds.
         is_silent: changes that the definition itself causes are stored, not published.
         is_live: whether it has members at all; pins count for live segments only.
+        is_readable: False where this release does not understand the stored criteria; members stay as they are.
     """
 
     segment_id: UUID
@@ -44,19 +45,21 @@ class Definition(NamedTuple):
     since: int
     is_silent: bool = False
     is_live: bool = True
+    is_readable: bool = True
 
 
 @dataclass(frozen=True, eq=False)
 class Catalogue:
     """Definitions in ascending order of slots, with the plan that evaluates them.
 
-    A place is an index into `definitions`. A definition is as new as the newest one it refers to: `introduced` and
-    `since` are those of that one.
+    A place is an index into `definitions`. A definition is as new as the newest one it ever referred to: `introduced`
+    and `since` are those of that one.
 
     Attributes:
         places: slot -> place.
         users: kind of entries (profiles.behaviour) -> places of the definitions that cannot do without them.
         newest: the latest `introduced`; a profile born at or after it needs no thought about definitions.
+        unreadable: places of definitions that cannot be evaluated.
     """
 
     version: int
@@ -66,6 +69,7 @@ class Catalogue:
     places: Mapping[int, int] = field(repr=False)
     users: Mapping[int, tuple[int, ...]] = field(repr=False)
     newest: int
+    unreadable: tuple[int, ...] = ()
 
     def with_dependants(self, places: Sequence[int]) -> tuple[int, ...]:
         """These places and those of all segments that refer to them, ascending."""
@@ -79,17 +83,11 @@ def compile_catalogue(version: int, definitions: Sequence[Definition], shape: Sh
     ordered = sorted(definitions, key=lambda definition: definition.slot)
     slots = {definition.segment_id: definition.slot for definition in ordered}
     plan = compile_plan({definition.slot: definition.criteria for definition in ordered}, slots)
-    for place, definition in enumerate(list(ordered)):
-        for dependant in plan.dependants.get(place, ()):
-            other = ordered[dependant]
-            if (definition.introduced, definition.since) > (other.introduced, other.since):
-                # What a silent change of the other causes here is published: nobody asked for silence here.
-                since = max(definition.since, other.since)
-                ordered[dependant] = other._replace(introduced=definition.introduced, since=since, is_silent=False)
     places = {definition.slot: place for place, definition in enumerate(ordered)}
     newest = max((definition.introduced for definition in ordered), default=0)
     users = _users(ordered, plan, shape)
-    return Catalogue(version, tuple(ordered), shape, plan, places, users, newest)
+    unreadable = tuple(place for place, definition in enumerate(ordered) if not definition.is_readable)
+    return Catalogue(version, tuple(ordered), shape, plan, places, users, newest, unreadable)
 
 
 def _users(definitions: Sequence[Definition], plan: Plan, shape: Shape) -> dict[int, tuple[int, ...]]:

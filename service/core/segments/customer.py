@@ -23,11 +23,12 @@ class Row(NamedTuple):
     Attributes:
         event: whose effect the row shows, None for an edge or a change by hand or of a definition.
         frozen: places of definitions that do not change in this row.
-        unknown: places of definitions that cannot be evaluated, for there are too many entries; only what stands above
-            the criteria changes them.
+        unknown: places of definitions that cannot be evaluated, for there are too many entries or nobody understands
+            the criteria; only what stands above the criteria changes them.
         only: places of the definitions that this row is about; None = all.
         pins: slot -> included or excluded by hand, as they are at this row.
         reason: of the transitions, where neither the event nor time is the cause.
+        is_nobody: there are no facts of this customer, so that pins alone make a member; such a row has `only`.
     """
 
     profile: Profile
@@ -38,6 +39,7 @@ class Row(NamedTuple):
     only: tuple[int, ...] | None
     pins: Mapping[int, bool]
     reason: str | None
+    is_nobody: bool = False
 
     @property
     def is_deletion(self) -> bool:
@@ -89,21 +91,32 @@ class CustomerWalk:
         self.floors: list[tuple[int, int]] = [
             (at, catalogue.places[slot]) for slot, at in profile.held.items() if slot in catalogue.places
         ]
-        self._switch_at: dict[int, int] = {}
+        #: Instant -> rows of definitions that are new to this customer, as they are before the events of this walk.
+        self._switches: dict[int, tuple[Row, list[int]]] = {}
         if profile.born < catalogue.newest:
             self._note_definitions()
         self.last_event: Event | None = None
+        self._has_moved = False
 
     def _note_definitions(self) -> None:
+        """Evaluates what is new to this customer, each definition at its own instant.
+
+        By what is known before the events of this walk, however late the customer is visited: what the definition does
+        and what later input does must not depend on who comes first.
+        """
         # A customer who is here by a pin alone begins with the first event, as one who was not here at all.
         is_stub = self.profile.first_seen_at == MISSING
+        places: dict[int, list[int]] = {}
         for place, definition in enumerate(self.catalogue.definitions):
             if is_stub and definition.slot not in self.profile.pins:
                 continue
             if definition.introduced > self.profile.born:
                 self.floors.append((definition.since, place))
             if definition.introduced > self.profile.mark:
-                self._switch_at[place] = definition.since
+                places.setdefault(definition.since, []).append(place)
+        for since in sorted(places):
+            at = max(since, self.profile.evaluated_to)
+            self._switches[since] = self._row(at, None, only=tuple(places[since]), reason=DEFINITION)
 
     def event(self, event: Event) -> None:
         """Steps through the edges before the event, then the event.
@@ -163,12 +176,21 @@ class CustomerWalk:
         place = self.catalogue.places.get(slot)
         if place is None:
             return
-        places = self.catalogue.with_dependants([place])
-        at = max(now, profile.evaluated_to, *(since for since, floor in self.floors if floor in places), MISSING)
         # Who is here by a pin alone is in no other segment yet, but will not be in one before this instant.
-        self._append(at, None, only=(place,) if profile.first_seen_at == MISSING else places, reason=reason)
-        for other in places:
-            profile.held = {**profile.held, self.catalogue.definitions[other].slot: at}
+        places = self.catalogue.with_dependants([place])
+        self._change(places, (place,) if profile.first_seen_at == MISSING else places, reason, now)
+
+    def _change(self, places: tuple[int, ...], only: tuple[int, ...], reason: str, now: int) -> None:
+        """Shows the memberships `only` at an instant not before now, and holds all of `places` from then on."""
+        profile = self.profile
+        at = self._instant_of(places, now)
+        self._append(at, None, only=only, reason=reason)
+        profile.held = {**profile.held, **{self.catalogue.definitions[place].slot: at for place in places}}
+
+    def _instant_of(self, places: tuple[int, ...], now: int) -> int:
+        """The instant of a change by hand: not before now, and not before one at which any of these must hold."""
+        floors = (since for since, floor in self.floors if floor in places)
+        return max(now, self.profile.evaluated_to, *floors, MISSING)
 
     def end(self) -> None:
         """Definitions whose instant lies after the customer's last one are evaluated at their own."""
@@ -181,8 +203,11 @@ class CustomerWalk:
             profile.held = {slot: at for slot, at in profile.held.items() if at > profile.evaluated_to}
 
     def _cross_floors(self, before: int) -> None:
-        """Shows what late events mean to memberships that hold from a later instant on, however input is split."""
-        if self.last_event is None:
+        """Shows what the past means to memberships that hold from a later instant on, however input is split.
+
+        What came late, or what time did to a segment that they ask for.
+        """
+        if not self._has_moved:
             return
         late: dict[int, list[int]] = {}
         for since, place in self.floors:
@@ -192,29 +217,30 @@ class CustomerWalk:
             self._append(since, self.last_event, only=tuple(late[since]))
 
     def _step(self, at: int, event: Event | None) -> None:
+        self._has_moved = True
         self.profile.evaluated_to = at
         self._append(at, event)
 
-    def _switch(self, before: int) -> None:
-        """Brings definitions that are new to this customer in, at their own instant."""
-        if not self._switch_at:
-            return
-        for since in sorted({since for since in self._switch_at.values() if since < before}):
-            places = tuple(place for place, at in self._switch_at.items() if at == since)
-            for place in places:
-                del self._switch_at[place]
-            self._append(max(since, self.profile.evaluated_to), None, only=places, reason=DEFINITION)
+    def _switch(self, until: int) -> None:
+        """Brings definitions that are new to this customer in, at their own instant, before what happens at it."""
+        while self._switches and (since := next(iter(self._switches))) <= until:
+            self.rows.append(*self._switches.pop(since))
 
     def _append(
         self, at: int, event: Event | None, only: tuple[int, ...] | None = None, reason: str | None = None
     ) -> None:
+        self.rows.append(*self._row(at, event, only, reason))
+
+    def _row(
+        self, at: int, event: Event | None, only: tuple[int, ...] | None = None, reason: str | None = None
+    ) -> tuple[Row, list[int]]:
         profile = self.profile
         frozen: tuple[int, ...] = ()
         if self.floors and only is None:
             frozen = tuple(place for since, place in self.floors if since > at)
-        unknown: tuple[int, ...] = ()
+        unknown = self.catalogue.unreadable
         if profile.over:
-            unknown = tuple(place for kind in profile.over for place in self.catalogue.users.get(kind, ()))
+            unknown += tuple(place for kind in profile.over for place in self.catalogue.users.get(kind, ()))
         if self._fixed is None:
             values = tuple(map(profile.attribute, self.needs.attributes))
             key = self.rows.keys.number(values) if values else 0
@@ -223,4 +249,4 @@ class CustomerWalk:
         columns = [at, *head, *window_figures(profile.entries, self.needs.windows, at), *purchases]
         if self._has_behaviour:
             columns += profile.behaviour.columns(self.needs, self.shape, at)
-        self.rows.append(Row(profile, at, event, frozen, unknown, only, profile.pins, reason), columns)
+        return Row(profile, at, event, frozen, unknown, only, profile.pins, reason), columns

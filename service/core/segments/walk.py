@@ -36,7 +36,7 @@ class Transition(NamedTuple):
     ordinal: int
     has_joined: bool
     effective_at: int
-    reason: str  # event, time, definition, manual, import, erasure
+    reason: str  # event, time, definition, manual, import, erasure, rebuild
     event: Event | None
 
 
@@ -89,7 +89,7 @@ class Walk:
         Args:
             profile: changed in place.
             events: new ones, ascending by stamp; those after `now` are kept for later.
-            ledger: the orders and refunds that the events touch, without what `pending` holds.
+            ledger: the orders and refunds that the events and the pending ones touch, without what `pending` holds.
             now: the clock.
             until: timers go on to this instant without an event; MISSING for batches.
             manual: a change by hand, at `now`, after the events.
@@ -110,7 +110,7 @@ class Walk:
             raise LedgerIncomplete
         customer = CustomerWalk(self, self.catalogue, profile, ledger, retry_at)
         is_stub = profile.first_seen_at == MISSING
-        for event in _due(profile, events, ledger, max(now, profile.evaluated_to), until):
+        for event in _due(profile, events, max(now, profile.evaluated_to), until):
             customer.event(event)
             if profile.is_erased:
                 self.dropped += (one for one in events if _stamp(one) > _stamp(event))
@@ -186,6 +186,8 @@ class _Settled:
         for place in row.unknown:
             if chosen[place]:
                 bits[place] = before[place]
+        if row.is_nobody:
+            bits[chosen] = False
         for slot, pin in row.pins.items():
             pinned = self._catalogue.places.get(slot)
             if pinned is not None and chosen[pinned] and self._catalogue.definitions[pinned].is_live:
@@ -202,7 +204,7 @@ class _Settled:
             bits[keep] = before[keep]
 
 
-def _due(profile: Profile, events: Sequence[Event], ledger: Ledger, now: int, until: int) -> list[Event]:
+def _due(profile: Profile, events: Sequence[Event], now: int, until: int) -> list[Event]:
     """The events whose time has come, those that waited included; the others wait in `pending`.
 
     `now` is at least where the customer has been taken to: another worker's clock may be a little ahead.
@@ -213,8 +215,6 @@ def _due(profile: Profile, events: Sequence[Event], ledger: Ledger, now: int, un
     limit = max(until, due[-1].at if due else MISSING)
     if profile.pending and profile.pending[0].at <= limit:
         ripe = [event for event in profile.pending if event.at <= limit]
-        if not ledger.is_complete and any(event.type.startswith("order.") for event in ripe):
-            raise LedgerIncomplete  # the facts of the orders they touch were not asked for
         due = sorted((*ripe, *due), key=_stamp)
         profile.pending = [event for event in profile.pending if event.at > limit]
     return due

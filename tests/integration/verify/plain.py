@@ -77,6 +77,16 @@ CHANGES: dict[str, tuple[str, dict[str, int], str]] = {
         {"all": 1},
         "",
     ),
+    "a count falls behind": (
+        "UPDATE profiles SET ordinals = set_byte(ordinals, 4, 0) WHERE customer_id = :c1",
+        {},
+        "transitions: numbered otherwise in 1 segments",
+    ),
+    "a count runs ahead": (
+        "UPDATE profiles SET ordinals = set_byte(ordinals, 0, 3) WHERE customer_id = :c1",
+        {},
+        "transitions: numbered otherwise in 1 segments",
+    ),
     "a total is changed": (
         "UPDATE profiles SET total_spent = total_spent + 1 WHERE customer_id = :c1",
         {},

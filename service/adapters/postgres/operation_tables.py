@@ -1,0 +1,98 @@
+"""The schema beside customers and segments: what leaves, what was set aside, how far the input is applied."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Float,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from service.adapters.postgres.table_parts import Instant, column, now
+from service.adapters.postgres.table_parts import metadata as metadata
+
+outbox = Table(
+    "outbox",
+    metadata,
+    column("id", BigInteger, Identity(always=True), primary_key=True),
+    column("records", Integer),
+    column("payload", LargeBinary),
+    column("counts", JSONB),
+    now("created_at"),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    column("id", BigInteger, Identity(always=True), primary_key=True),
+    column("reason", Text),
+    column("error", Text),
+    # The place in the input; offsets mean something within one cluster alone (decision 0014).
+    column("cluster", Text, server_default=text("''")),
+    column("topic", Text),
+    column("partition", Integer),
+    column("offset", BigInteger),
+    column("key", LargeBinary, nullable=True),
+    column("value", LargeBinary, nullable=True),
+    column("headers", JSONB, server_default=text("'[]'")),
+    column("customer_id", Uuid, nullable=True),
+    now("at"),
+    column("redrives", Integer, server_default=text("0")),
+    column("redriven_at", Instant, nullable=True),
+    UniqueConstraint("cluster", "topic", "partition", "offset"),
+    Index(None, "reason", "id"),
+    Index(None, "customer_id"),
+)
+
+erasures = Table(
+    "erasures",
+    metadata,
+    column("customer_id", Uuid, primary_key=True),
+    now("erased_at"),
+)
+
+input_frontier = Table(
+    "input_frontier",
+    metadata,
+    column("cluster", Text, primary_key=True, server_default=text("''")),
+    column("topic", Text, primary_key=True),
+    column("partition", Integer, primary_key=True),
+    column("next_offset", BigInteger),
+    postgresql_with={"fillfactor": "50"},
+)
+
+counters = Table(
+    "counters",
+    metadata,
+    column("name", Text, primary_key=True),
+    column("value", BigInteger),
+    # When it was counted last.
+    now("at"),
+)
+
+#: Who asks the workers to step aside, and until when.
+pauses = Table(
+    "pauses",
+    metadata,
+    column("name", Text, primary_key=True),
+    column("owner", Text),
+    column("expires_at", Instant),
+)
+
+#: How fast each worker applied records when it last had any.
+workers = Table(
+    "workers",
+    metadata,
+    column("member", Text, primary_key=True),
+    column("records_per_second", Float),
+    now("at"),
+)
