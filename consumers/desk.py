@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from typing import Final
 
 import structlog
@@ -29,6 +30,7 @@ class Desk:
         self._member = member_id(runtime.settings) or f"{socket.gethostname()}-{os.getpid()}"
         self._records = 0
         self._seconds = 0.0
+        self._told_at = time.monotonic()
 
     def note(self, records: int, seconds: float) -> None:
         """So many records took so long."""
@@ -72,8 +74,10 @@ class Desk:
     async def _tell(self) -> None:
         records, seconds = self._records, self._seconds
         if not records or not seconds:
+            self._told_at = time.monotonic()
             return
-        self._records, self._seconds = 0, 0.0
+        mean = records / (time.monotonic() - self._told_at)
+        self._records, self._seconds, self._told_at = 0, 0.0, time.monotonic()
         with contextlib.suppress(Exception):  # an estimate for operators; the next one comes
             async with asyncio.timeout(ANSWER_SECONDS_MAX), self._database.session() as connection:
-                await workers.tell_pace(connection, self._member, records / seconds)
+                await workers.tell_pace(connection, self._member, records / seconds, mean)

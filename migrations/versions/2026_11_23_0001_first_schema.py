@@ -296,6 +296,7 @@ def upgrade() -> None:
         "workers",
         sa.Column("member", sa.Text(), nullable=False),
         sa.Column("records_per_second", sa.Float(), nullable=False),
+        sa.Column("mean_per_second", sa.Float(), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("member", name=op.f("workers_pkey")),
     )

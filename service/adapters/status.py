@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from service.adapters.kafka.offsets import OffsetReader
-from service.adapters.postgres import counters
+from service.adapters.postgres import counters, workers
 from service.adapters.postgres.database import Database
 from service.clock import Clock
 from service.settings import Settings
@@ -42,6 +42,7 @@ class Status:
     timers_overtook: int
     customers_set_aside: int
     over_limit: int
+    events_per_second: float
     segments: list[dict[str, Any]]
     roles: dict[str, dict[str, int]]
 
@@ -85,13 +86,14 @@ async def look(settings: Settings, database: Database, reader: OffsetReader, clo
         overtook = await connection.fetchval(counters.VALUE, counters.TIMERS_OVERTOOK) or 0
         aside = await connection.fetchval(counters.VALUE, counters.CUSTOMERS_SET_ASIDE) or 0
         over = await connection.fetchval(OVER_LIMIT)
+        pace = await workers.present_pace(connection)
         rows, records, oldest = await connection.fetchrow(OUTBOX)
         letters = {row[0]: row[1] for row in await connection.fetch(DEAD_LETTERS)}
         roles = {row[0]: {"connections": row[1]} for row in await connection.fetch(ROLES, list(ROLE_NAMES))}
     # Last: rows leave the outbox before everybody can read what they became.
     hanging = await reader.hanging(settings.membership_topic, settings.dead_letter_topic)
     outbox = {"pending": rows, "records": int(records), "oldest_seconds": round(float(oldest), 3)}
-    return Status(lag, outbox, hanging, letters, due, overtook, aside, over, segments, roles)
+    return Status(lag, outbox, hanging, letters, due, overtook, aside, over, pace, segments, roles)
 
 
 def _segment(row: Any) -> dict[str, Any]:

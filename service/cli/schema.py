@@ -5,10 +5,10 @@ from __future__ import annotations
 import typer
 
 from service.adapters.kafka.topics import create_topics
-from service.adapters.postgres.migrate import current_revision
+from service.adapters.postgres.migrate import current_revision, head_revision
 from service.adapters.postgres.migrate import migrate as migrate_database
 from service.bootstrap import DEFAULT_DATA_DIR, open_database
-from service.cli.run import DataDir, command_settings, run
+from service.cli.run import CommandError, DataDir, command_settings, run
 from service.crash import arm
 from service.settings import Settings
 
@@ -30,7 +30,10 @@ async def migrate_schema(settings: Settings) -> None:
     """Schema to head, saying where it was and is."""
     database = open_database(settings, "migrate", pool_size=2)
     try:
-        before = await current_revision(database.engine)
+        before, head = await current_revision(database.engine), head_revision()
+        if before is not None and before > head:  # revisions count up
+            msg = f"The schema is at {before}, of a newer release; this one knows {head}. Nothing was changed."
+            raise CommandError(msg)
         await migrate_database(database.engine)
         typer.echo(f"schema: {before or 'empty'} -> {await current_revision(database.engine)}")
     finally:

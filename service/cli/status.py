@@ -116,6 +116,7 @@ def _print(answer: dict[str, Any]) -> None:
     for topic, partitions in answer["lag"].items():
         behind = {partition: lag for partition, lag in partitions.items() if lag}
         console.print(f"lag {topic}: {sum(partitions.values())} {behind or ''}")
+    console.print(f"events applied: {answer['events_per_second']:g}/s")
     outbox = answer["outbox"]
     console.print(f"outbox: {outbox['pending']} rows, oldest {outbox['oldest_seconds']} s")
     console.print(f"due timers: {answer['due_timers']}")

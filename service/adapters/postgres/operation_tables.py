@@ -93,6 +93,8 @@ workers = Table(
     "workers",
     metadata,
     column("member", Text, primary_key=True),
+    # While it had work, and over all the time since it told this last.
     column("records_per_second", Float),
+    column("mean_per_second", Float),
     now("at"),
 )
