@@ -29,11 +29,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from service.adapters.postgres.database import Database
 from service.core import instants
 from tests import oracle, world
-from tests.soak.checker import Config
 from tests.soak.report import Report, printed
 from tests.soak.schedule import play
 from tests.soak.segments import SEGMENTS, with_ids
 from tests.soak.stage import Stage, fresh_folder, stage, start_load
+from tests.soak.verdict import Config
 from tests.soak.watch import Watch
 
 PARTITIONS = 12
