@@ -33,6 +33,8 @@ FRONTIER_SECONDS: Final = 0.02
 #: Under a fixed clock the input counts as read when its ends stood still this long.
 QUIET_SECONDS: Final = 5.0
 PAUSE_SECONDS_MAX: Final = 1.0
+#: While one batch of due customers is with the database, another one is walked.
+LANES: Final = 2
 MICROSECONDS: Final = 1_000_000
 
 
@@ -76,11 +78,24 @@ class Timers:
         if not is_read:
             return
         crash_point("input-applied")
+        try:
+            async with asyncio.TaskGroup() as lanes:
+                for _ in range(LANES):
+                    lanes.create_task(self._fire(limit, stop))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+
+    async def _fire(self, limit: int, stop: asyncio.Event) -> None:
+        """One lane: takes customers whom no other has taken until nobody is due."""
         while not stop.is_set():
             try:
                 async with self._runtime.batches.store() as store:
                     fired = await expire(
-                        store, now=clock(), until=limit, recorded_at=time.time_ns() // 1_000, aside=self._aside
+                        store,
+                        now=self._runtime.clock(),
+                        until=limit,
+                        recorded_at=time.time_ns() // 1_000,
+                        aside=self._aside,
                     )
                     crash_point("due-written")
                 crash_point("due-committed")

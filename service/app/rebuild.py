@@ -42,8 +42,8 @@ class Base(RepairStores, Protocol):
         """Customers of whom app.refold.is_stale is true, in one snapshot."""
         ...
 
-    async def counts(self, segment_ids: Collection[UUID]) -> Mapping[UUID, Count]:
-        """The counts of members of these segments, by the memberships that are stored."""
+    async def counts(self, segment_ids: Collection[UUID] | None) -> Mapping[UUID, Count]:
+        """The counts of members of these segments, or of all, by the memberships that are stored."""
         ...
 
     async def mend_count(self, segment_id: UUID) -> None:
@@ -131,7 +131,8 @@ async def rebuild(
         return found
     # As PostgreSQL orders them, so that any two transactions lock in one order.
     found.repaired = await _repair(base, clock, sorted(found.customer_ids, key=lambda one: one.int), note)
-    for segment_id, count in (await base.counts(kept)).items():
+    # Of all segments, for customers were repaired as a whole.
+    for segment_id, count in (await base.counts(None)).items():
         if count.stored != count.told:
             await base.mend_count(segment_id)
     return found

@@ -28,6 +28,9 @@ from service.cli.run import AsJson, CommandError, DataDir, command_settings, con
 from service.core import instants
 from service.settings import Settings
 
+#: Ids are 64 bits wide.
+ID_MAX: Final = 2**63 - 1
+
 app = typer.Typer(help="Records that could not be applied: list, show, publish again.", no_args_is_help=True)
 
 LIMIT_MAX: Final = 10_000
@@ -63,7 +66,7 @@ def list_letters(
 
 @app.command("show")
 def show_letter(
-    letter_id: Annotated[int, typer.Argument(help="The id that `list` gives.")],
+    letter_id: Annotated[int, typer.Argument(min=1, max=ID_MAX, help="The id that `list` gives.")],
     as_json: AsJson = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
@@ -84,7 +87,9 @@ def show_letter(
 
 @app.command("redrive")
 def redrive_letters(
-    letter_ids: Annotated[list[int] | None, typer.Argument(metavar="[ID]...", help="Ids that `list` gives.")] = None,
+    letter_ids: Annotated[
+        list[int] | None, typer.Argument(min=1, max=ID_MAX, metavar="[ID]...", help="Ids that `list` gives.")
+    ] = None,
     reason: Reason = None,
     topic: Topic = None,
     since: Since = None,

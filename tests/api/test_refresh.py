@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -19,6 +19,18 @@ INSERT INTO customer_segment_memberships
     (customer_id, segment_id, ordinal, joined_at, membership_source, segment_version)
 VALUES (:customer, CAST(:segment AS uuid), 1, now(), 'event', 1)
 """
+
+
+COUNTED = """
+SELECT customer_count + coalesce((SELECT sum(CAST(counts ->> CAST(s.id AS text) AS bigint)) FROM outbox), 0)
+FROM customer_segments s WHERE id = $1
+"""
+
+
+async def counted(api: Api, segment: str) -> int:
+    """The count of members when all that waits is published."""
+    async with api.database.session() as connection:
+        return int(await connection.fetchval(COUNTED, UUID(segment)))
 
 
 async def refresh(api: Api, segment: str) -> dict[str, Any]:
@@ -51,6 +63,16 @@ class TestRefresh:
         assert data.pop("repaired") == {"joined": 0, "left": 0, "profiles": 0, "set_aside": 0}
         assert {**data, "customer_count": 2} == {**shown, "customer_count": 2}
         assert await people.published() == before
+
+    async def test_the_counts_of_other_segments(self, api: Api, people: People, segment: str) -> None:
+        """Customers are repaired as a whole, and so is what other segments count of them."""
+        other = (await api.create(criteria={}))["id"]
+        await people.backfill()
+        before = await counted(api, other)
+        await api.run(LOST, customer=customer_uuid("C-1"))
+        await refresh(api, segment)
+
+        assert (before, await counted(api, other)) == (3, 3)
 
     async def test_repairs(self, api: Api, people: People, segment: str) -> None:
         """Members that were lost join, others leave, profiles are counted; the answer says how many."""

@@ -18,6 +18,7 @@ UPPER = "0A000000-0000-4000-8000-000000000001"
         (b'{"customer_id": "\\u00e4\\"b"}', None, 'ä"b'),
         (b'{"customer_id": "%b"}' % UPPER.encode(), None, UPPER.lower()),
         (b"{broken", b"a", "a"),
+        (b'{"type": "track", "userId": "a", "properties": {"n": "Ada"}}', None, "a"),
         (None, b"a", "a"),
         (b'{"customer_id": ""}', b"a", "a"),
         (b'{"customer_id": "%b"}' % (b"x" * 129), b"a", "a"),

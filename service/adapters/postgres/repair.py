@@ -170,10 +170,10 @@ class PostgresBase:
                         found.add(stored.customer_id)
         return found
 
-    async def counts(self, segment_ids: Collection[UUID]) -> Mapping[UUID, Count]:
+    async def counts(self, segment_ids: Collection[UUID] | None) -> Mapping[UUID, Count]:
         """See Base."""
         async with self._database.session() as connection:
-            found = await connection.fetch(repair_sql.COUNTS, list(segment_ids))
+            found = await connection.fetch(repair_sql.COUNTS, None if segment_ids is None else list(segment_ids))
         return {row[0]: Count(row[1], int(row[2])) for row in found}
 
     async def mend_count(self, segment_id: UUID) -> None:

@@ -133,7 +133,7 @@ SELECT s.id, s.customer_count,
     (SELECT count(*) FROM customer_segment_memberships m WHERE m.segment_id = s.id AND m.left_at IS NULL)
     - coalesce((SELECT sum(CAST(o.counts ->> CAST(s.id AS text) AS bigint)) FROM outbox o), 0)
 FROM customer_segments s
-WHERE s.id = ANY($1::uuid[])
+WHERE NOT s.is_deleted AND ($1::uuid[] IS NULL OR s.id = ANY($1))
 """
 #: Whoever counts on waits until this transaction ends.
 LOCK_COUNT: Final = "SELECT FROM customer_segments WHERE id = $1 FOR UPDATE"

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from service.core import identity
 
-#: Also where the JSON around it is broken or cut off.
-_NAMED: Final = re.compile(rb'"customer_id"\s*:\s*("(?:[^"\\]|\\.){1,1000}")')
+#: Also where the JSON around it is broken or cut off; userId is what calls after Segment's specification name.
+_NAMED: Final = re.compile(rb'"(?:customer_id|userId)"\s*:\s*("(?:[^"\\]|\\.){1,1000}")')
 
 
 def owner_of(value: bytes | None, key: bytes | None) -> UUID | None:
