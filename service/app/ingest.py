@@ -87,8 +87,9 @@ async def ingest(store: Store, decoded: Decoded, now: int, recorded_at: int) -> 
     """Steps 3 to 7 for one batch, within the transaction that the store stands for."""
     catalogue = await store.catalogue()
     outcome = Outcome()
-    if decoded.events:
-        outcome = await run_batch(store, catalogue, Work(now, recorded_at, decoded.events))
+    events = await _without_letters(store, decoded)
+    if events:
+        outcome = await run_batch(store, catalogue, Work(now, recorded_at, events))
     letters = [*decoded.letters, *(_erased_letter(event, decoded.places[id(event)]) for event in outcome.erased)]
     if decoded.letters:
         letters = await _without_erased(store, letters)
@@ -98,6 +99,29 @@ async def ingest(store: Store, decoded: Decoded, now: int, recorded_at: int) -> 
     await store.advance_frontier(decoded.offsets)
     crash_point("frontier-written")
     return outcome
+
+
+async def _without_letters(store: Store, decoded: Decoded) -> Mapping[UUID, list[Event]]:
+    """The events but for those that lay in the future when they were read first: they are dead letters, and stay so.
+
+    However often input is read again, it must not matter when.
+    """
+    applied = await store.frontier()
+    again = {
+        (one.topic, one.partition, one.offset)
+        for one in decoded.places.values()
+        if one.offset < applied.get((one.topic, one.partition), 0)
+    }
+    letters = await store.future_letters(again) if again else set()
+    if not letters:
+        return decoded.events
+    found: dict[UUID, list[Event]] = {}
+    for customer_id, some in decoded.events.items():
+        records = ((event, decoded.places[id(event)]) for event in some)
+        kept = [event for event, one in records if (one.topic, one.partition, one.offset) not in letters]
+        if kept:
+            found[customer_id] = kept
+    return found
 
 
 async def _without_erased(store: Store, letters: Sequence[DeadLetter]) -> list[DeadLetter]:

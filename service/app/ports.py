@@ -141,6 +141,14 @@ class Store(Protocol):
         """Deletes all that is known of these customers and leaves tombstones."""
         ...
 
+    async def frontier(self) -> Mapping[tuple[str, int], int]:
+        """The next offset of each input partition that has not been applied."""
+        ...
+
+    async def future_letters(self, places: Collection[tuple[str, int, int]]) -> set[tuple[str, int, int]]:
+        """Which of these places (topic, partition, offset) hold dead letters with the reason future_event."""
+        ...
+
     async def advance_frontier(self, offsets: Iterable[Offset]) -> None:
         """Notes how far the input has been applied; never goes back."""
         ...

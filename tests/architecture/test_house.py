@@ -68,6 +68,8 @@ def test_hot_statements_are_keyed_by_customer() -> None:
         "INSERT_OUTBOX",
         "INSERT_DEAD_LETTERS",
         "ADVANCE_FRONTIER",
+        "FRONTIER",
+        "FUTURE_LETTERS",
         "LOCK_DUE",
     }
     statements = {name: value for name, value in vars(batch_sql).items() if name.isupper() and not name.startswith("_")}

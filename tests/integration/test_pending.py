@@ -49,3 +49,22 @@ async def test_orders_of_the_future(database: Database, monkeypatch: pytest.Monk
     async with database.session() as connection:
         assert (before, tuple(await connection.fetchrow(PROFILE))) == ((3, 3_000), (2, 1_600))
     assert not (await verify(database, None, AHEAD)).has_drift
+
+
+async def test_what_was_set_aside_as_of_the_future_stays_so(database: Database) -> None:
+    """Read again when its time has come it changes nothing; published again, at another place, it counts."""
+    service = Service(database, "USD")
+    service.rules = Rules("USD", 1_048_576, is_clock_fixed=False)
+    far, later = NOW + 10 * instants.MINUTE, NOW + 20 * instants.MINUTE
+    lines = [
+        event(1, "order.placed", NOW, order_id="o1", total=10),
+        event(2, "order.placed", far, order_id="o2", total=10),
+    ]
+    found = []
+    for place in (0, 0, 2):
+        service.offset = place
+        await service.take(lines, NOW if not found else later)
+        async with database.session() as connection:
+            found.append(tuple(await connection.fetchrow(PROFILE)))
+
+    assert found == [(1, 1_000), (1, 1_000), (2, 2_000)]

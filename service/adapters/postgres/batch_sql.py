@@ -229,6 +229,20 @@ UPDATE dead_letters SET error = 'The customer was erased since; what the record 
 WHERE customer_id = ANY($1::uuid[]) AND reason <> 'erased'
 """
 
+#: How far each input partition has been applied.
+FRONTIER: Final = "SELECT topic, partition, next_offset FROM input_frontier WHERE cluster = $1"
+
+#: Places that hold dead letters of events that lay in the future.
+FUTURE_LETTERS: Final = """
+SELECT k.topic, k.partition, k.place
+FROM unnest($2::text[], $3::integer[], $4::bigint[]) AS k (topic, partition, place)
+CROSS JOIN LATERAL (
+    SELECT FROM dead_letters d
+    WHERE d.cluster = $1 AND d.topic = k.topic AND d.partition = k.partition AND d."offset" = k.place
+        AND d.reason = 'future_event' OFFSET 0
+) l
+"""
+
 #: How far each input partition has been applied; never goes back.
 ADVANCE_FRONTIER: Final = """
 INSERT INTO input_frontier AS f (cluster, topic, partition, next_offset)

@@ -216,6 +216,15 @@ class PostgresStore:
             await self.connection.execute(statement, customer_ids)
         crash_point("customers-erased")
 
+    async def frontier(self) -> Mapping[tuple[str, int], int]:
+        """See Store."""
+        return {(row[0], row[1]): row[2] for row in await self.connection.fetch(sql.FRONTIER, self._cluster)}
+
+    async def future_letters(self, places: Collection[tuple[str, int, int]]) -> set[tuple[str, int, int]]:
+        """See Store."""
+        columns = zip(*places, strict=True)
+        return {tuple(row) for row in await self.connection.fetch(sql.FUTURE_LETTERS, self._cluster, *columns)}
+
     async def advance_frontier(self, offsets: Iterable[Offset]) -> None:
         """See Store."""
         columns = tuple(zip(*offsets, strict=True))
