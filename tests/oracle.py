@@ -22,6 +22,7 @@ from tests.oracle_values import (
     scalar_passes,
     span,
 )
+from tests.oracle_values import stamp as stamp
 
 #: In tests the id of the segment with a key is uuid5(SPACE, key), as in tests/offline.py.
 SPACE = UUID("00000000-0000-0000-0000-0000000000aa")
@@ -33,11 +34,6 @@ FIGURES = ("count", "sum", "avg", "min", "max", "distinct")
 def segment_id(key: str) -> str:
     """The id under which criteria name the segment with this key."""
     return str(uuid5(SPACE, key))
-
-
-def stamp(event: dict) -> tuple:
-    """Ties go by sequence, missing first, then id."""
-    return (micros(event["time"]), event.get("sequence") is not None, event.get("sequence") or "", event["id"])
 
 
 class Customer:

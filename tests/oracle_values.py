@@ -16,6 +16,11 @@ def micros(text: str) -> int:
     return (datetime.fromisoformat(text) - EPOCH) // timedelta(microseconds=1)
 
 
+def stamp(event: dict) -> tuple:
+    """Ties go by sequence, missing first, then id."""
+    return (micros(event["time"]), event.get("sequence") is not None, event.get("sequence") or "", event["id"])
+
+
 def span(test: dict) -> int:
     """Microseconds of the days, hours or minutes in it."""
     return int(next(test[unit] * size for unit, size in SPANS.items() if unit in test))

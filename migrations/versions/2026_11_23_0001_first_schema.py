@@ -1,4 +1,4 @@
-"""facts, profiles, memberships, outbox"""
+"""facts, profiles, segments, memberships"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Creates everything."""
+    """Creates all of it."""
     op.create_table(
         "activities",
         sa.Column("customer_id", sa.Uuid(), nullable=False),
@@ -40,13 +40,6 @@ def upgrade() -> None:
         sa.CheckConstraint("is_only", name=op.f("catalogue_only_check")),
     )
     op.execute("INSERT INTO catalogue DEFAULT VALUES")
-    op.create_table(
-        "counters",
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("value", sa.BigInteger(), nullable=False),
-        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.PrimaryKeyConstraint("name", name=op.f("counters_pkey")),
-    )
     op.create_table(
         "customer_facts",
         sa.Column("customer_id", sa.Uuid(), nullable=False),
@@ -137,44 +130,6 @@ def upgrade() -> None:
     )
     op.create_index(op.f("customers_external_id_idx"), "customers", ["external_id"], unique=False)
     op.create_table(
-        "dead_letters",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("error", sa.Text(), nullable=False),
-        sa.Column("cluster", sa.Text(), server_default=sa.text("''"), nullable=False),
-        sa.Column("topic", sa.Text(), nullable=False),
-        sa.Column("partition", sa.Integer(), nullable=False),
-        sa.Column("offset", sa.BigInteger(), nullable=False),
-        sa.Column("key", sa.LargeBinary(), nullable=True),
-        sa.Column("value", sa.LargeBinary(), nullable=True),
-        sa.Column("headers", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'"), nullable=False),
-        sa.Column("customer_id", sa.Uuid(), nullable=True),
-        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("redrives", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("redriven_at", sa.DateTime(timezone=True), nullable=True),
-        sa.PrimaryKeyConstraint("id", name=op.f("dead_letters_pkey")),
-        sa.UniqueConstraint(
-            "cluster", "topic", "partition", "offset", name=op.f("dead_letters_cluster_topic_partition_offset_key")
-        ),
-    )
-    op.create_index(op.f("dead_letters_customer_id_idx"), "dead_letters", ["customer_id"], unique=False)
-    op.create_index(op.f("dead_letters_reason_id_idx"), "dead_letters", ["reason", "id"], unique=False)
-    op.create_table(
-        "erasures",
-        sa.Column("customer_id", sa.Uuid(), nullable=False),
-        sa.Column("erased_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.PrimaryKeyConstraint("customer_id", name=op.f("erasures_pkey")),
-    )
-    op.create_table(
-        "input_frontier",
-        sa.Column("cluster", sa.Text(), server_default=sa.text("''"), nullable=False),
-        sa.Column("topic", sa.Text(), nullable=False),
-        sa.Column("partition", sa.Integer(), nullable=False),
-        sa.Column("next_offset", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("cluster", "topic", "partition", name=op.f("input_frontier_pkey")),
-        postgresql_with={"fillfactor": "50"},
-    )
-    op.create_table(
         "order_facts",
         sa.Column("customer_id", sa.Uuid(), nullable=False),
         sa.Column("order_id", sa.Text(collation="C"), nullable=False),
@@ -201,24 +156,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("customer_id", "order_id", name=op.f("orders_pkey")),
         postgresql_with={"fillfactor": "90"},
     )
-    op.create_table(
-        "outbox",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
-        sa.Column("records", sa.Integer(), nullable=False),
-        sa.Column("payload", sa.LargeBinary(), nullable=False),
-        sa.Column("counts", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("outbox_pkey")),
-    )
     # A payload lives for milliseconds: compressing it costs more than it saves.
-    op.execute("ALTER TABLE outbox ALTER COLUMN payload SET STORAGE EXTERNAL")
-    op.create_table(
-        "pauses",
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("owner", sa.Text(), nullable=False),
-        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("name", name=op.f("pauses_pkey")),
-    )
     op.create_table(
         "pins",
         sa.Column("customer_id", sa.Uuid(), nullable=False),
@@ -292,19 +230,10 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("users_pkey")),
     )
-    op.create_table(
-        "workers",
-        sa.Column("member", sa.Text(), nullable=False),
-        sa.Column("records_per_second", sa.Float(), nullable=False),
-        sa.Column("mean_per_second", sa.Float(), nullable=False),
-        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.PrimaryKeyConstraint("member", name=op.f("workers_pkey")),
-    )
 
 
 def downgrade() -> None:
-    """Drops everything."""
-    op.drop_table("workers")
+    """Drops all of it."""
     op.drop_table("users")
     op.drop_table("segment_versions")
     op.drop_index("refunds_order_idx", table_name="refunds")
@@ -314,15 +243,8 @@ def downgrade() -> None:
     op.drop_table("profiles")
     op.drop_index("pins_segment_idx", table_name="pins")
     op.drop_table("pins")
-    op.drop_table("pauses")
-    op.drop_table("outbox")
     op.drop_table("orders")
     op.drop_table("order_facts")
-    op.drop_table("input_frontier")
-    op.drop_table("erasures")
-    op.drop_index(op.f("dead_letters_reason_id_idx"), table_name="dead_letters")
-    op.drop_index(op.f("dead_letters_customer_id_idx"), table_name="dead_letters")
-    op.drop_table("dead_letters")
     op.drop_index(op.f("customers_external_id_idx"), table_name="customers")
     op.drop_table("customers")
     op.drop_table("customer_segments")
@@ -338,6 +260,5 @@ def downgrade() -> None:
     )
     op.drop_table("customer_segment_memberships")
     op.drop_table("customer_facts")
-    op.drop_table("counters")
     op.drop_table("catalogue")
     op.drop_table("activities")

@@ -58,7 +58,7 @@ class Guard:
         try:
             await self._app(scope, receive, send_noting)
         except ClientDisconnect:
-            pass  # nobody is there to be answered
+            return  # nobody is there to be answered
         except Exception as error:
             _log_failure(error)
             if status:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -53,7 +54,7 @@ def _client(timeout_seconds: int) -> Any:
     return import_module("docker").from_env(timeout=timeout_seconds)  # untyped, and only there with the extra
 
 
-class _InDocker:
+class _InDocker(ABC):
     """What both servers share: one container at a time over one volume that stays."""
 
     name: str
@@ -73,11 +74,11 @@ class _InDocker:
         """All ports it listens on."""
         return (self.port,)
 
-    @property
+    @property  # noqa: B027 - the same for both servers
     def pid(self) -> None:
         """None: the engine's processes are no children of ours."""
 
-    def install(self) -> None:
+    def install(self) -> None:  # noqa: B027 - the same for both servers
         """Nothing: the engine pulls the image when the container starts."""
 
     def is_running(self) -> bool:
@@ -136,14 +137,16 @@ class _InDocker:
         msg = f"{self.name} did not start in Docker; the end of its log:\n{output[-2000:].decode(errors='replace')}"
         raise StackError(msg)
 
+    @abstractmethod
     def _describe(self) -> DockerContainer:
-        raise NotImplementedError
+        """The container, not started yet."""
 
-    def _started(self, container: DockerContainer) -> None:
+    def _started(self, container: DockerContainer) -> None:  # noqa: B027 - one of them has something to do
         """Called between the container's start and the wait for the server."""
 
+    @abstractmethod
     def _answers(self) -> bool:
-        raise NotImplementedError
+        """Whether the server within takes clients."""
 
     def stop(self, seconds: float = 4.0) -> None:
         """Stop and remove the container, by force after `seconds`; the volume stays."""

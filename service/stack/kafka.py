@@ -94,6 +94,25 @@ rootLogger.appenderRef.file.ref=file
 """
 
 
+def tool_command(cache: Path, main_class: str, *arguments: str) -> list[str]:
+    """The command line of one of Kafka's own tools, to be run anywhere and against any broker.
+
+    Args:
+        cache: this user's cache of downloaded programs.
+        main_class: such as `org.apache.kafka.tools.consumer.group.ConsumerGroupCommand`.
+        arguments: those of the tool, `--bootstrap-server` included.
+
+    Raises:
+        StackError: the tool cannot be had.
+    """
+    options = ("-Xmx256m", "-XX:TieredStopAtLevel=1")
+    return [java(), *options, "-cp", _class_path(kafka_jars(cache)), main_class, *arguments]
+
+
+def _class_path(jars: Sequence[Path]) -> str:
+    return ":".join(map(str, jars))
+
+
 class EmbeddedKafka:
     """One broker in `folder`: records in `data`, its log in `logs/server.log`, the JVM's own in `logs/jvm.log`."""
 
@@ -213,28 +232,8 @@ class EmbeddedKafka:
         if self._process is not None:
             end_children([self._process], [(signal.SIGTERM, seconds), (signal.SIGKILL, 0.5)])
 
-    def tool_command(self, main_class: str, *arguments: str) -> list[str]:
-        """The command line of one of Kafka's own tools, to be run anywhere; `install` came before.
-
-        Args:
-            main_class: such as `org.apache.kafka.tools.consumer.group.ConsumerGroupCommand`.
-            arguments: those of the tool, `--bootstrap-server` included.
-        """
-        return [
-            java(),
-            "-Xmx256m",
-            "-XX:TieredStopAtLevel=1",
-            "-cp",
-            self._class_path(),
-            main_class,
-            *arguments,
-        ]
-
     def _java(self, main_class: str, *arguments: str) -> list[str]:
-        return [java(), *JVM_OPTIONS, "-cp", self._class_path(), main_class, *arguments]
-
-    def _class_path(self) -> str:
-        return ":".join(str(jar) for jar in self._jars)
+        return [java(), *JVM_OPTIONS, "-cp", _class_path(self._jars), main_class, *arguments]
 
     def _properties(self) -> str:
         protocol = "SASL_PLAINTEXT" if self._sasl else "PLAINTEXT"

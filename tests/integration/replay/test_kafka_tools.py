@@ -4,36 +4,31 @@ from __future__ import annotations
 
 import subprocess
 
-import pytest
-
 from service.adapters.postgres.database import Database
-from service.stack.group import Servers
-from service.stack.kafka import EmbeddedKafka
+from service.stack.artifacts import cache_dir
+from service.stack.kafka import tool_command
 from tests.integration.replay.support import Told, outcome_of, replay
 from tests.world import World, until
 
 TOOL = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 
 
-def reset(servers: Servers, made: World, *options: str) -> subprocess.CompletedProcess[str]:
+def reset(made: World, *options: str) -> subprocess.CompletedProcess[str]:
     """Runs the tool on both input topics of this world."""
-    kafka = servers.server("kafka")
-    if not isinstance(kafka, EmbeddedKafka):
-        pytest.skip("the tool's jars come with the embedded broker")
     group = made.env["SEGMENTS_CONSUMER_GROUP"]
     options = ("--bootstrap-server", made.kafka, "--group", group, "--reset-offsets", *options)
-    command = kafka.tool_command(TOOL, *options, "--topic", made.orders, "--topic", made.customers)
+    command = tool_command(cache_dir(made.folder), TOOL, *options, "--topic", made.orders, "--topic", made.customers)
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
-async def test_reset_to_earliest(session_servers: Servers, made: World, database: Database, told: Told) -> None:
+async def test_reset_to_earliest(made: World, database: Database, told: Told) -> None:
     """Refused while consumers run; then all is read again from the earliest, and nothing changes."""
-    active = reset(session_servers, made, "--to-earliest", "--execute")
+    active = reset(made, "--to-earliest", "--execute")
     assert "can only be reset if the group" in active.stdout + active.stderr
     assert [made.stop("consume", slot) for slot in (0, 1)] == [0, 0]
     until(lambda: replay(made, made.orders, "earliest")["active_members"] == 0)
 
-    done = reset(session_servers, made, "--to-earliest", "--execute")
+    done = reset(made, "--to-earliest", "--execute")
     assert done.returncode == 0, done.stdout + done.stderr
     for topic in (made.orders, made.customers):
         assert {one["current"] for one in replay(made, topic, "earliest")["partitions"]} == {0}
