@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from service.adapters.postgres.faults import AWAY, BUSY, VALUES
 from service.core.profiles.codec import StateUnknown
 
 
@@ -22,14 +23,8 @@ class Verdict(StrEnum):
 
 #: Ends by itself, or when somebody mends the outside.
 TRANSIENT: Final = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the driver lost its place when the connection broke
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,  # deadlock, serialization
-    asyncpg.InvalidTransactionStateError,  # our transaction was ended under us
-    asyncpg.LockNotAvailableError,
+    *AWAY,
+    *BUSY,
     asyncpg.UniqueViolationError,  # another worker stored the same customer or fact first: then it is known
     asyncpg.InvalidCachedStatementError,
     asyncpg.UndefinedTableError,  # not migrated yet
@@ -44,10 +39,6 @@ TRANSIENT: Final = (
     TimeoutError,
     StateUnknown,  # a newer release wrote the profile; it or one like it will take the batch
 )
-
-
-#: The database refuses these values, whoever sends them again.
-VALUES: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 
 
 def verdict_of(error: Exception) -> Verdict:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-import asyncpg
 import structlog
 
 from service.adapters.postgres import counters
+from service.adapters.postgres.faults import AWAY, BUSY
 from service.app.set_aside import SetAside, WalkFailed
 from service.bootstrap import Runtime
 from service.core.profiles.codec import StateUnknown
@@ -16,18 +16,7 @@ log = structlog.get_logger()
 
 PAUSE_SECONDS = 0.5
 #: The database is away or busy: no customer's fault.
-TRANSIENT = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.InvalidTransactionStateError,
-    OSError,
-    TimeoutError,
-    StateUnknown,  # a newer release wrote the profile
-)
+TRANSIENT = (*AWAY, *BUSY, OSError, TimeoutError, StateUnknown)  # the last: a newer release wrote the profile
 
 
 async def set_aside(runtime: Runtime, aside: SetAside, failed: WalkFailed) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from service.adapters.kafka.sender import open_publisher
 from service.adapters.postgres.letters import letter_by_id, page_of_letters, redriving
 from service.app.letters import (
+    ID_MAX,
     REDRIVES,
     REDRIVES_MAX,
     Letter,
@@ -27,9 +28,6 @@ from service.bootstrap import DEFAULT_DATA_DIR, open_database
 from service.cli.run import AsJson, CommandError, DataDir, command_settings, console, fail, print_json, run
 from service.core import instants
 from service.settings import Settings
-
-#: Ids are 64 bits wide.
-ID_MAX: Final = 2**63 - 1
 
 app = typer.Typer(help="Records that could not be applied: list, show, publish again.", no_args_is_help=True)
 

@@ -11,6 +11,7 @@ import asyncpg
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.adapters.postgres.faults import AWAY
 from service.adapters.postgres.store import PostgresStore
 from service.app.pins import Contention, Pin, PinChange, PinnedSegment
 
@@ -34,12 +35,6 @@ ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name WHERE users.name <> EXCLUDED
 """
 #: Another transaction stored the same customer first, or the two waited for each other.
 _CONTENTION: Final = (asyncpg.UniqueViolationError, asyncpg.TransactionRollbackError, asyncpg.LockNotAvailableError)
-_AWAY: Final = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.OperatorInterventionError,
-)
 
 _PAGE: Final = text("""
 SELECT p.customer_id, c.external_id, p.is_included, p.source, p.created_by, coalesce(u.name, p.created_by), p.created_at
@@ -93,7 +88,7 @@ async def failing_clearly() -> AsyncIterator[None]:
         yield
     except _CONTENTION as error:
         raise Contention(type(error).__name__) from error
-    except _AWAY as error:
+    except AWAY as error:
         raise ConnectionError(type(error).__name__) from error
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -14,6 +14,7 @@ from service.adapters.postgres import batch_rows as rows
 from service.adapters.postgres import batch_sql, repair_sql
 from service.adapters.postgres.catalogue import CATALOGUE_SQL, DEFINITIONS_SQL, catalogue_from_rows
 from service.adapters.postgres.database import Database
+from service.adapters.postgres.faults import VALUES
 from service.adapters.postgres.store import PostgresStore
 from service.adapters.postgres.verify import verify
 from service.app.ports import StoredProfile
@@ -26,9 +27,6 @@ from service.core.events.model import Event
 from service.core.instants import INSTANT_MIN, from_datetime, to_datetime
 from service.core.profiles.ledger import Contribution
 from service.core.profiles.profile import Profile
-
-#: The database refuses the values of some customer, whoever sends them.
-_VALUES: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError)
 
 
 class PostgresRepairs(PostgresStore):
@@ -138,7 +136,7 @@ async def blaming_values() -> AsyncIterator[None]:
     """
     try:
         yield
-    except _VALUES:
+    except VALUES:
         raise
     except asyncpg.PostgresError as error:
         msg = f"PostgreSQL does not do what it was asked: {type(error).__name__}. `segments doctor` looks at it."
