@@ -68,7 +68,6 @@ def test_hot_statements_are_keyed_by_customer() -> None:
         "INSERT_OUTBOX",
         "INSERT_DEAD_LETTERS",
         "ADVANCE_FRONTIER",
-        "FRONTIER",
         "FUTURE_LETTERS",
         "LOCK_DUE",
     }

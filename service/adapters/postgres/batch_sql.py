@@ -229,9 +229,6 @@ UPDATE dead_letters SET error = 'The customer was erased since; what the record 
 WHERE customer_id = ANY($1::uuid[]) AND reason <> 'erased'
 """
 
-#: How far each input partition has been applied.
-FRONTIER: Final = "SELECT topic, partition, next_offset FROM input_frontier WHERE cluster = $1"
-
 #: Places that hold dead letters of events that lay in the future.
 FUTURE_LETTERS: Final = """
 SELECT k.topic, k.partition, k.place

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from service.adapters.postgres import batch_rows as rows
 from service.adapters.postgres import batch_sql as sql
+from service.adapters.postgres import frontier
 from service.adapters.postgres.catalogue import load_catalogue
 from service.adapters.postgres.database import CATALOGUE_LOCK, ERASURE_LOCK
 from service.app.outgoing import OutboxRow, Outgoing, encode_outbox
@@ -218,7 +219,7 @@ class PostgresStore:
 
     async def frontier(self) -> Mapping[tuple[str, int], int]:
         """See Store."""
-        return {(row[0], row[1]): row[2] for row in await self.connection.fetch(sql.FRONTIER, self._cluster)}
+        return await frontier.applied(self.connection, self._cluster)
 
     async def future_letters(self, places: Collection[tuple[str, int, int]]) -> set[tuple[str, int, int]]:
         """See Store."""
