@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.crash import read_crash_at
 
 TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,200}")
+HTTP_URL = re.compile(r"https?://[^\s/]+(/\S*)?")
 
 
 class SettingsError(Exception):
@@ -63,6 +64,7 @@ class Settings(BaseSettings):
     outbox_rows_max: int = Field(default=10_000, ge=1)
 
     jwt_secret: OptionalSecret = None
+    jwks_url: OptionalText = None
     jwt_audience: str = "customer-segments"
     jwt_issuer: str = "customer-segments"
 
@@ -97,6 +99,14 @@ class Settings(BaseSettings):
     def _secret_length(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value().encode()) < 32:
             msg = "must have at least 32 bytes, as HS256 asks for (RFC 7518 section 3.2)"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("jwks_url")
+    @classmethod
+    def _http_url(cls, value: str | None) -> str | None:
+        if value is not None and not HTTP_URL.fullmatch(value):
+            msg = "must be the URL of a JWK set, such as https://login.example.com/.well-known/jwks.json"
             raise ValueError(msg)
         return value
 

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
+from service.adapters.jwks import KeySet
 from service.adapters.postgres.database import Database
 from service.api import backfills, docs, explain, health, letters, members, pins, preview, refresh, segments
 from service.api.auth import check_routes
@@ -23,12 +24,13 @@ def token_rules(settings: Settings) -> TokenRules:
     """What tokens must agree with.
 
     Raises:
-        SettingsError: there is no secret.
+        SettingsError: there is nothing to check them with.
     """
-    if settings.jwt_secret is None:
-        msg = "SEGMENTS_JWT_SECRET: must be set, to a secret of at least 32 bytes"
+    if settings.jwt_secret is None and settings.jwks_url is None:
+        msg = "SEGMENTS_JWT_SECRET: must be set, to a secret of at least 32 bytes; or SEGMENTS_JWKS_URL, to public keys"
         raise SettingsError(msg)
-    return TokenRules(settings.jwt_secret, settings.jwt_issuer, settings.jwt_audience)
+    keys = None if settings.jwks_url is None else KeySet(settings.jwks_url)
+    return TokenRules(settings.jwt_secret, settings.jwt_issuer, settings.jwt_audience, keys)
 
 
 def build_app(settings: Settings, database: Database, clock: Clock, broker_check: BrokerCheck) -> FastAPI:
@@ -41,7 +43,7 @@ def build_app(settings: Settings, database: Database, clock: Clock, broker_check
         broker_check: raises where the broker is out of reach; asked by /readyz alone.
 
     Raises:
-        SettingsError: there is no secret to check tokens with.
+        SettingsError: there is nothing to check tokens with.
         RouteWithoutPermission: a route forgot to say who may use it.
     """
     app = FastAPI(

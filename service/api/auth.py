@@ -12,7 +12,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service.api.errors import ApiError, Fault, refused
 from service.api.services import services_of
-from service.app.tokens import Identity, Permission, TokenError
+from service.app.tokens import Identity, KeysUnavailable, Permission, TokenError
 
 #: Open to everybody; everything else needs a token.
 PUBLIC_PATHS: Final = frozenset(
@@ -45,9 +45,11 @@ class Requires:
             message = "A token is needed: send the header Authorization: Bearer <token>"
             raise ApiError("unauthenticated", message, headers=_CHALLENGE)
         try:
-            identity = services_of(request).tokens.accept(credentials.credentials)
+            identity = await services_of(request).tokens.accept(credentials.credentials)
         except TokenError as error:
             raise ApiError("unauthenticated", str(error), headers=_CHALLENGE) from None
+        except KeysUnavailable as error:
+            raise ApiError("unavailable", str(error), headers={"retry-after": "10"}) from None
         if not identity.can(self.permission):
             message = f"The token lacks the permission {self.permission}; ask for one that carries it"
             raise ApiError("forbidden", message)
