@@ -143,11 +143,11 @@ class Roles:
         self._run, self._logs = run, logs
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, role: str, number: int = 1) -> int:
-        """Starts `python -m service.cli.main <role>`; gives its pid."""
+    def start(self, role: str, number: int = 1, *arguments: str) -> int:
+        """Starts `python -m service.cli.main <role> <arguments>`; gives its pid."""
         name = role if number == 1 else f"{role}-{number}"
         environment = self._run.environment | {"SEGMENTS_WORKER": str(number)}
-        argv = [sys.executable, "-m", "service.cli.main", role]
+        argv = [sys.executable, "-m", "service.cli.main", role, *arguments]
         # Ends with this process, however that ends.
         process = spawn(Command(argv, log=self._logs / f"{self._run.name}-{name}.log", env=environment))
         self.processes[name] = process

@@ -14,7 +14,10 @@ from typing import Final
 import structlog
 from asyncpg import UniqueViolationError
 
+from consumers.counting import count_batch
 from consumers.failures import Verdict, verdict_of
+from consumers.spans import batch_span
+from service.app import metrics
 from service.app.ingest import Decoded, Record, dead_letter, decode_batch, ingest
 from service.app.ports import Offset
 from service.bootstrap import Runtime
@@ -57,7 +60,9 @@ class Applier:
                 await self._once(records)
             except Exception as error:  # every failure has a verdict
                 conflicts += isinstance(error, UniqueViolationError)
-                if verdict_of(error) is Verdict.ISOLATE or conflicts > CONFLICTS_MAX:
+                verdict = Verdict.ISOLATE if conflicts > CONFLICTS_MAX else verdict_of(error)
+                self._runtime.tally.count(metrics.RETRIES, verdict.name.lower())
+                if verdict is Verdict.ISOLATE:
                     await self._isolate(records, error)
                     return
                 log.warning("batch will be tried again", error=type(error).__name__, seconds=round(pause, 2))
@@ -68,15 +73,24 @@ class Applier:
 
     async def _once(self, records: Sequence[Record]) -> None:
         runtime = self._runtime
-        now = runtime.clock()
-        await self._commit(decode_batch(records, runtime.rules, now), now)
-
-    async def _commit(self, decoded: Decoded, now: int) -> None:
-        crash_point("records-decoded")
         started = time.perf_counter()
-        async with self._runtime.batches.store() as store:
-            outcome = await ingest(store, decoded, now, time.time_ns() // 1_000)
+        now = runtime.clock()
+        await self._commit(decode_batch(records, runtime.rules, now), now, started)
+
+    async def _commit(self, decoded: Decoded, now: int, started: float) -> None:
+        crash_point("records-decoded")
+        runtime = self._runtime
+        with batch_span(decoded, runtime.settings.consumer_group) as span:
+            async with runtime.batches.store() as store:
+                outcome = await ingest(store, decoded, now, time.time_ns() // 1_000)
+            span.note(
+                segmentation__duplicates=outcome.duplicates,
+                segmentation__transitions=len(outcome.transitions),
+                segmentation__dead_letters=len(outcome.letters),
+            )
         crash_point("batch-committed")
+        seconds = time.perf_counter() - started
+        count_batch(runtime.tally, decoded, outcome, runtime.clock(), seconds)
         self._collect_garbage()
         log.debug(
             "batch applied",
@@ -85,7 +99,7 @@ class Applier:
             customers=outcome.customers,
             transitions=len(outcome.transitions),
             dead_letters=len(decoded.letters),
-            seconds=round(time.perf_counter() - started, 3),
+            seconds=round(seconds, 3),
         )
 
     def _collect_garbage(self) -> None:
@@ -115,7 +129,7 @@ class Applier:
         pause = PAUSE_SECONDS_MIN
         while True:
             try:
-                await self._commit(decoded, self._runtime.clock())
+                await self._commit(decoded, self._runtime.clock(), time.perf_counter())
             except Exception as error:
                 if verdict_of(error) is not Verdict.RETRY:
                     raise

@@ -13,6 +13,7 @@ import structlog
 from producers.faults import set_aside
 from service.adapters.postgres import backfills
 from service.adapters.postgres.candidates import Candidates, find_candidates
+from service.app import metrics
 from service.app.backfill import CUSTOMERS_MAX, backfill_slice
 from service.app.set_aside import SetAside, WalkFailed
 from service.bootstrap import Runtime
@@ -113,6 +114,7 @@ class Backfills:
                 self._target = 0
                 log.info("backfill done", catalogue_version=target)
         crash_point("slice-committed")
+        runtime.tally.count(metrics.BACKFILLED, by=done.customers)
         self._after = done.last
         self._place += done.customers
         return True

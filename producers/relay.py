@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaProducer
 
 from producers.marker import encode_marker, read_marker
+from producers.spans import send_span
 from service.adapters.kafka.options import MESSAGE_BYTES_MAX, connection_options
 from service.adapters.kafka.publisher import BatchPublisher
 from service.adapters.kafka.topics import marker_topic
 from service.adapters.postgres import outbox
-from service.app.outgoing import decode_outbox
+from service.app import metrics
+from service.app.outgoing import OutgoingRecord, count_changes, decode_outbox
 from service.bootstrap import Runtime
 from service.crash import crash_point
 from service.logs import detail_of
@@ -83,8 +86,11 @@ class Relay:
                 rows = await outbox.oldest(connection, ROWS_MAX, BYTES_MAX)
                 if rows:
                     crash_point("rows-read")
-                    await self._publish(producer, key, rows)
+                    records = [record for _, payload in rows for record in decode_outbox(payload)]
+                    with send_span(records):
+                        await self._publish(producer, key, rows, records)
                     crash_point("transaction-committed")
+                    self._count(records)
                     await outbox.delete(connection, [row_id for row_id, _ in rows])
                     crash_point("rows-deleted")
                 else:
@@ -94,13 +100,22 @@ class Relay:
             await outbox.stop_leading(connection)
             await _close(producer)
 
-    async def _publish(self, producer: AIOKafkaProducer, key: bytes, rows: list[tuple[int, bytes]]) -> None:
+    def _count(self, records: Sequence[OutgoingRecord]) -> None:
+        joined, left = count_changes(self._runtime.batches.outgoing, records)
+        self._runtime.tally.count_all(metrics.CHANGES, {("joined",): joined, ("left",): left})
+
+    async def _publish(
+        self,
+        producer: AIOKafkaProducer,
+        key: bytes,
+        rows: list[tuple[int, bytes]],
+        records: Sequence[OutgoingRecord],
+    ) -> None:
         async with producer.transaction():
             crash_point("transaction-begun")
             publisher = BatchPublisher(producer)
-            for _, payload in rows:
-                for topic, record_key, value, headers in decode_outbox(payload):
-                    await publisher.add(topic, record_key, value, headers)
+            for topic, record_key, value, headers in records:
+                await publisher.add(topic, record_key, value, headers)
             crash_point("records-collected")
             await publisher.add(self._marker_topic, key, encode_marker([row_id for row_id, _ in rows]), [])
             await publisher.flush()

@@ -20,6 +20,7 @@ from producers.faults import set_aside
 from producers.hold import Hold
 from service.adapters.kafka.offsets import OffsetReader, Offsets
 from service.adapters.postgres import counters, frontier
+from service.app import metrics
 from service.app.expire import CUSTOMERS_MAX, expire
 from service.app.set_aside import SetAside, WalkFailed
 from service.bootstrap import Runtime
@@ -99,6 +100,7 @@ class Timers:
                     )
                     crash_point("due-written")
                 crash_point("due-committed")
+                self._runtime.tally.count(metrics.FIRED, by=fired)
             except WalkFailed as failed:
                 await set_aside(self._runtime, self._aside, failed)
                 continue

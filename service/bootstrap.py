@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from service.adapters.postgres.recover import PostgresRecovery
 from service.adapters.postgres.repair import PostgresRepairs, blaming_values
 from service.adapters.postgres.store import CatalogueCache, PostgresStore
 from service.app.outgoing import Outgoing
+from service.app.tally import Tally
 from service.clock import Clock, make_clock
 from service.core.events.decode import Rules
 from service.core.segments.walk import ENTRIES_MAX
@@ -148,6 +149,7 @@ class Runtime:
     batches: Batches
     clock: Clock
     rules: Rules
+    tally: Tally = field(default_factory=Tally)
 
 
 @asynccontextmanager

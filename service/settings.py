@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.crash import read_crash_at
 
 TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,200}")
 HTTP_URL = re.compile(r"https?://[^\s/]+(/\S*)?")
+ORIGIN = re.compile(r"https?://[a-zA-Z0-9.-]+(:[0-9]{1,5})?")
 
 
 class SettingsError(Exception):
     """A setting cannot be used."""
+
+
+def _listed(value: str) -> tuple[str, ...]:
+    return tuple(one.strip() for one in value.split(",") if one.strip())
 
 
 def _blank_is_missing(value: object) -> object:
@@ -57,6 +64,7 @@ class Settings(BaseSettings):
     timer_hold_seconds_max: float = Field(default=300, gt=0)
     preview_seconds_max: float = Field(default=30, gt=0, le=3_600)
     backtest_seconds_max: float = Field(default=300, gt=0, le=86_400)
+    analytics_timezone: str = "UTC"
     window_entries_max: int = Field(default=10_000, ge=100, le=1_000_000)
 
     batch_events_max: int = Field(default=4_000, ge=1, le=100_000)
@@ -68,7 +76,17 @@ class Settings(BaseSettings):
     jwt_audience: str = "customer-segments"
     jwt_issuer: str = "customer-segments"
 
+    events_hmac_secret: OptionalSecret = None
+
+    requests_per_second_max: int = Field(default=500, ge=0, le=1_000_000)  # of each token and process; 0 for any number
+    cors_origins: str = ""
+
     log_format: Literal["json", "console"] = "json"
+    otel_exporter_otlp_endpoint: OptionalText = Field(
+        default=None,
+        # As every program that traces reads it, too.
+        validation_alias=AliasChoices("segments_otel_exporter_otlp_endpoint", "otel_exporter_otlp_endpoint"),
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     crash_at: OptionalText = None  # for tests alone (service/crash.py)
@@ -94,6 +112,16 @@ class Settings(BaseSettings):
                 raise ValueError(msg)
         return value
 
+    @field_validator("analytics_timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError):
+            msg = "must be an IANA time zone such as UTC or Europe/Berlin"
+            raise ValueError(msg) from None
+        return value
+
     @field_validator("jwt_secret")
     @classmethod
     def _secret_length(cls, value: SecretStr | None) -> SecretStr | None:
@@ -102,11 +130,44 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return value
 
+    @field_validator("events_hmac_secret")
+    @classmethod
+    def _hmac_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        text = "" if value is None else value.get_secret_value()
+        if value is not None and len(text.encode()) < 32:
+            msg = "must have at least 32 bytes"
+            raise ValueError(msg)
+        if text.startswith("whsec_"):
+            try:
+                size = len(b64decode(text.removeprefix("whsec_"), validate=True))
+            except ValueError:
+                size = 0
+            if size < 24:
+                msg = "must have at least 24 bytes in base64 after whsec_, as Standard Webhooks asks for"
+                raise ValueError(msg)
+        return value
+
     @field_validator("jwks_url")
     @classmethod
     def _http_url(cls, value: str | None) -> str | None:
         if value is not None and not HTTP_URL.fullmatch(value):
             msg = "must be the URL of a JWK set, such as https://login.example.com/.well-known/jwks.json"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: str) -> str:
+        if not all(ORIGIN.fullmatch(one) for one in _listed(value)):
+            msg = "must be origins with commas between, such as https://shop.example.com; * is not taken"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _otlp_url(cls, value: str | None) -> str | None:
+        if value is not None and not HTTP_URL.fullmatch(value):
+            msg = "must be the URL of an OTLP/HTTP receiver, such as http://collector:4318"
             raise ValueError(msg)
         return value
 
@@ -124,6 +185,11 @@ class Settings(BaseSettings):
             msg = "ORDERS_TOPIC, CUSTOMERS_TOPIC, MEMBERSHIP_TOPIC and DEAD_LETTER_TOPIC must differ"
             raise ValueError(msg)
         return self
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The web sites whose pages may call the API."""
+        return _listed(self.cors_origins)
 
     @property
     def fixed_clock(self) -> datetime | None:
@@ -155,6 +221,7 @@ def load_settings(**overrides: object) -> Settings:
     except ValidationError as error:
         faults = []
         for fault in error.errors(include_url=False, include_input=False, include_context=False):
-            name = "SEGMENTS_" + str(fault["loc"][0]).upper() if fault["loc"] else "The settings"
+            field = str(fault["loc"][0]).upper().removeprefix("SEGMENTS_") if fault["loc"] else ""
+            name = f"SEGMENTS_{field}" if field else "The settings"
             faults.append(f"{name}: {fault['msg'].removeprefix('Value error, ')}")
         raise SettingsError("; ".join(faults)) from None

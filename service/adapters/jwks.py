@@ -1,7 +1,7 @@
 """The public keys of an identity provider, read from its JWK set (RFC 7517) and kept for a while.
 
-Keys rotate: a provider publishes a new one before it signs with it. So an unknown key id is looked up again at once, but
-not more often than KEYS_PAUSE_SECONDS, for anyone can send a token with any key id.
+Keys rotate: a provider publishes a new one before it signs with it. So an unknown key id is looked up again at once,
+but not more often than KEYS_PAUSE_SECONDS, for anyone can send a token with any key id.
 """
 
 from __future__ import annotations

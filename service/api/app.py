@@ -3,21 +3,75 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import Final
 
 from fastapi import FastAPI
 
 from service.adapters.jwks import KeySet
+from service.adapters.kafka.watch import BrokerWatch
+from service.adapters.measures import Measures
 from service.adapters.postgres.database import Database
-from service.api import backfills, docs, explain, health, letters, members, pins, preview, refresh, segments
+from service.api import (
+    analytics,
+    asyncapi,
+    backfills,
+    customers,
+    details,
+    docs,
+    events,
+    explain,
+    exports,
+    flows,
+    health,
+    history,
+    imports,
+    letters,
+    live,
+    members,
+    metrics,
+    overlap,
+    pins,
+    preview,
+    refresh,
+    segments,
+)
 from service.api.auth import check_routes
 from service.api.errors import add_error_handlers
-from service.api.guard import Guard
+from service.api.limits import RateLimit
+from service.api.middlewares import add_middlewares
 from service.api.questions import Questions
 from service.api.services import BrokerCheck, Services
+from service.api.traffic import NoteRoute, Observed, Traffic
 from service.app.tokens import TokenRules
 from service.bootstrap import open_batches
 from service.clock import Clock
 from service.settings import Settings, SettingsError
+
+#: In this order: letters, customers, overlap and flows before segments, whose /{segment} would take them for an id.
+PARTS: Final = (
+    health,
+    metrics,
+    docs,
+    asyncapi,
+    events,
+    letters,
+    customers,
+    overlap,
+    flows,
+    segments,
+    details,
+    backfills,
+    refresh,
+    members,
+    exports,
+    imports,
+    pins,
+    history,
+    analytics,
+    live,
+    explain,
+    preview,
+)
 
 
 def token_rules(settings: Settings) -> TokenRules:
@@ -54,15 +108,21 @@ def build_app(settings: Settings, database: Database, clock: Clock, broker_check
         openapi_url=None,
         redirect_slashes=False,
     )
+    limit = RateLimit(settings.requests_per_second_max)
     app.state.services = Services(
-        database, open_batches(settings, database), clock, token_rules(settings), broker_check
+        database, open_batches(settings, database), clock, token_rules(settings), broker_check, limit
     )
+    app.state.settings, app.state.traffic, app.state.broker = settings, Traffic(), BrokerWatch(settings)
+    app.state.measures = Measures(settings, database, clock, app.state.broker)
     app.state.questions = Questions.of(settings)
     app.state.redriving = letters.Redriving.of(settings)
-    # letters before segments, whose /{segment} would take them for an id
-    for part in (health, docs, letters, segments, backfills, refresh, members, pins, explain, preview):
+    app.state.intake = events.Intake.of(settings)
+    app.state.live = live.open_hub(settings)
+    for part in PARTS:
         app.include_router(part.router)
     add_error_handlers(app)
-    app.add_middleware(Guard)
+    app.add_middleware(NoteRoute)
+    add_middlewares(app, settings.origins)
+    app.add_middleware(Observed, traffic=app.state.traffic)
     check_routes(app)
     return app

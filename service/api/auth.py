@@ -16,7 +16,16 @@ from service.app.tokens import Identity, KeysUnavailable, Permission, TokenError
 
 #: Open to everybody; everything else needs a token.
 PUBLIC_PATHS: Final = frozenset(
-    {"/livez", "/readyz", "/docs", "/docs/openapi.json", "/docs/assets/{name}", "/openapi.json"}
+    {
+        "/livez",
+        "/readyz",
+        "/metrics",
+        "/docs",
+        "/docs/openapi.json",
+        "/docs/assets/{name}",
+        "/openapi.json",
+        "/asyncapi",
+    }
 )
 
 _CHALLENGE: Final = {"www-authenticate": "Bearer"}
@@ -34,27 +43,46 @@ class Requires:
         self.permission = permission
 
     async def __call__(
-        self, request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+        self, request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
     ) -> Identity:
         """Checks token, permission and the names of the query's parameters, in this order.
 
         Raises:
-            ApiError: unauthenticated, forbidden or invalid.
+            ApiError: unauthenticated, forbidden, too_many or invalid.
         """
+        identity = await self.identify(request)
+        _refuse_unknown_parameters(request)
+        return identity
+
+    async def identify(self, request: Request) -> Identity:
+        """Who asks, checked and counted once a request.
+
+        Raises:
+            ApiError: unauthenticated, forbidden or too_many.
+        """
+        known = getattr(request.state, "identity", None)
+        if isinstance(known, Identity):
+            return known
+        services = services_of(request)
+        identity = await self._accept(request)
+        services.rate_limit.count(identity.sub)
+        if not identity.can(self.permission):
+            message = f"The token lacks the permission {self.permission}; ask for one that carries it"
+            raise ApiError("forbidden", message)
+        request.state.identity = identity
+        return identity
+
+    async def _accept(self, request: Request) -> Identity:
+        credentials = await _bearer(request)
         if credentials is None:
             message = "A token is needed: send the header Authorization: Bearer <token>"
             raise ApiError("unauthenticated", message, headers=_CHALLENGE)
         try:
-            identity = await services_of(request).tokens.accept(credentials.credentials)
+            return await services_of(request).tokens.accept(credentials.credentials)
         except TokenError as error:
             raise ApiError("unauthenticated", str(error), headers=_CHALLENGE) from None
         except KeysUnavailable as error:
             raise ApiError("unavailable", str(error), headers={"retry-after": "10"}) from None
-        if not identity.can(self.permission):
-            message = f"The token lacks the permission {self.permission}; ask for one that carries it"
-            raise ApiError("forbidden", message)
-        _refuse_unknown_parameters(request)
-        return identity
 
 
 def _refuse_unknown_parameters(request: Request) -> None:
@@ -81,9 +109,15 @@ def check_routes(app: FastAPI) -> None:
 
 def permission_of(route: Any) -> Permission | None:
     """The permission that a route declares, or None."""
+    found = requirement_of(route)
+    return None if found is None else found.permission
+
+
+def requirement_of(route: Any) -> Requires | None:
+    """What a route asks of its callers, or None."""
     for dependant in _all_of(getattr(route, "dependant", None)):
         if isinstance(dependant.call, Requires):
-            return dependant.call.permission
+            return dependant.call
     return None
 
 

@@ -9,12 +9,13 @@ from fastapi import APIRouter, Query, Request, Response
 from service.adapters.postgres.segments import PostgresSegments
 from service.api.bodies import answer
 from service.api.etags import Expected, etag_headers
+from service.api.once import OnceRoute
 from service.api.schemas import Answer, SegmentData, shown_segment
 from service.api.segments import BASE, SegmentPath, Updater, author_of, segment_id_of
 from service.api.services import services_of
 from service.app.segment_changes import cancel_backfill
 
-router: Final = APIRouter(prefix=BASE, tags=["segments"])
+router: Final = APIRouter(prefix=BASE, tags=["segments"], route_class=OnceRoute)
 
 
 @router.post(

@@ -38,7 +38,7 @@ async def read_body(request: Request, model: type[Model], bytes_max: int = BODY_
 
 async def read_body_if_any(request: Request, model: type[Model], bytes_max: int = BODY_BYTES_MAX) -> Model | None:
     """As `read_body`; None where there is no body, which whoever needs none may leave out."""
-    raw = await _read_bytes(request, bytes_max)
+    raw = await read_bytes(request, bytes_max)
     if not raw.strip():
         return None
     try:
@@ -55,7 +55,12 @@ async def read_body_if_any(request: Request, model: type[Model], bytes_max: int 
         raise refused(faults_of(error, known=known)) from None
 
 
-async def _read_bytes(request: Request, bytes_max: int) -> bytes:
+async def read_bytes(request: Request, bytes_max: int) -> bytes:
+    """The request's body as it came.
+
+    Raises:
+        ApiError: too_large.
+    """
     too_large = ApiError("too_large", f"The body must not be larger than {bytes_max} bytes")
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and len(announced) < 20 and int(announced) > bytes_max:

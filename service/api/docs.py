@@ -57,10 +57,10 @@ Every answer is `{"success": true, "data": ..., "message": ...}`; every error is
 `segments token --sub me --name Me --permissions customer_segments:read` prints.
 """
 #: What any route may answer, by code of STATUS; those with a body may answer more.
-_COMMON: Final = ("unauthenticated", "forbidden", "invalid", "internal", "unavailable")
+_COMMON: Final = ("unauthenticated", "forbidden", "invalid", "too_many", "internal", "unavailable")
 _WITH_BODY: Final = ("invalid_json", "too_large")
 #: What a route declares by itself.
-_DECLARED: Final = ("invalid_header", "conflict", "precondition_failed", "too_many")
+_DECLARED: Final = ("invalid_header", "conflict", "precondition_failed")
 
 
 @router.get("/openapi.json")
@@ -115,10 +115,11 @@ def _add_problems(made: dict[str, Any]) -> None:
             declared = operation["responses"]
             codes = list(_COMMON) if "security" in operation else ["unavailable"] * path.startswith("/readyz")
             codes += ["not_found"] * ("{" in path) + list(_WITH_BODY) * ("requestBody" in operation)
-            codes += ["too_many"] * path.endswith("/export")
             codes += [code for code in _DECLARED if str(STATUS[code][0]) in declared]
             for code in sorted(codes, key=lambda one: STATUS[one][0]):
-                operation["responses"][str(STATUS[code][0])] = _failure(code, path)
+                status, failure = str(STATUS[code][0]), _failure(code, path)
+                failure["content"] |= declared.get(status, {}).get("content", {})
+                declared[status] = failure
 
 
 def _failure(code: str, path: str) -> dict[str, Any]:

@@ -9,10 +9,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
+import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from service.app.exact_json import dumps
 from service.app.segments import RevisionMismatch, SegmentConflict, SegmentMissing, SegmentRefused
@@ -91,6 +94,7 @@ def problem(code: str, message: str, path: str, faults: Sequence[Fault] = ()) ->
         "instance": quote(path, errors="replace"),
         "success": False,
         "message": said,
+        "request_id": structlog.contextvars.get_contextvars().get("request_id"),
         "errors": [
             {"path": printable(fault.path), "message": printable(fault.message), "code": fault.code} for fault in faults
         ],
@@ -136,6 +140,17 @@ def etag(revision: int) -> str:
     return f'"{revision}"'
 
 
+def methods_of(request: Request) -> list[str]:
+    """All methods that the request's address takes, of the routes that name it most exactly."""
+    found: dict[int, set[str]] = {}
+    for route in iter_route_contexts(request.app.routes):
+        pattern, _, parameters = compile_path(route.path or "")
+        if pattern.match(request.url.path):
+            found.setdefault(len(parameters), set()).update(route.methods or ())
+    methods = found[min(found)] if found else set()
+    return sorted(methods | ({"HEAD"} if "GET" in methods else set()))
+
+
 def add_error_handlers(app: FastAPI) -> None:
     """Every exception that a request may end with, but for what nobody foresaw (see guard)."""
 
@@ -173,7 +188,10 @@ def add_error_handlers(app: FastAPI) -> None:
             "not_found": "There is nothing at this address; /docs lists what there is",
             "method_not_allowed": f"{request.method} is not possible here; /docs lists what is",
         }.get(code, str(error.detail))
-        return problem_response(ApiError(code, message, headers=error.headers), request.url.path)
+        headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+        if code == "method_not_allowed":
+            headers["allow"] = ", ".join(methods_of(request))
+        return problem_response(ApiError(code, message, headers=headers), request.url.path)
 
     app.add_exception_handler(ApiError, own)
     app.add_exception_handler(SegmentMissing, missing)

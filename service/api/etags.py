@@ -26,7 +26,11 @@ def expected_revisions(
     request: Request,
     _: Annotated[
         str | None,
-        Header(alias="if-match", description="The ETag of the segment as you know it; 412 if it has changed since"),
+        Header(
+            alias="if-match",
+            description="The ETag of the segment as you know it; 412 if it has changed since",
+            json_schema_extra={"pattern": r'^(\*|"[!#-~]*")$'},  # as it is answered; lists and weak ones are read, too
+        ),
     ] = None,
 ) -> frozenset[str] | None:
     """The revisions that the caller would accept; None for any.

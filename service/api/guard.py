@@ -5,6 +5,7 @@ Exceptions end here: what the server logs of them would hold the parameters of S
 
 from __future__ import annotations
 
+import re
 import time
 import traceback
 from typing import Final
@@ -13,7 +14,7 @@ from uuid import uuid4
 import structlog
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -22,6 +23,7 @@ from service.api.errors import ApiError, problem_response
 _log = structlog.get_logger(__name__)
 
 _HEADERS: Final = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "cache-control": "no-store"}
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,128}")
 RETRY_SECONDS: Final = 5
 FRAMES_MAX: Final = 12
 
@@ -41,8 +43,11 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id, started = uuid4().hex, time.perf_counter()
+        request_id, started = _request_id(scope), time.perf_counter()
         status = 0
+        is_head = scope["method"] == "HEAD"
+        if is_head:  # RFC 9110, section 9.3.2: as GET, without the body
+            scope = {**scope, "method": "GET"}
 
         async def send_noting(message: Message) -> None:
             nonlocal status
@@ -52,6 +57,8 @@ class Guard:
                 headers["x-request-id"] = request_id
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
+            elif is_head:
+                message = {**message, "body": b""}
             await send(message)
 
         structlog.contextvars.bind_contextvars(request_id=request_id)
@@ -60,10 +67,10 @@ class Guard:
         except ClientDisconnect:
             return  # nobody is there to be answered
         except Exception as error:
-            _log_failure(error)
+            log_failure(error)
             if status:
                 raise ResponseBroken from None
-            await problem_response(_answer(error), scope["path"])(scope, receive, send_noting)
+            await problem_response(answer_to(error), scope["path"])(scope, receive, send_noting)
         finally:
             # The route's template, never the address itself: what stands in it is the caller's.
             route = getattr(scope.get("route"), "path", "unknown")
@@ -72,7 +79,14 @@ class Guard:
             structlog.contextvars.unbind_contextvars("request_id")
 
 
-def _answer(error: Exception) -> ApiError:
+def _request_id(scope: Scope) -> str:
+    """The caller's X-Request-Id, so that its log and ours can be read together; else a new one."""
+    given = Headers(scope=scope).get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+
+
+def answer_to(error: Exception) -> ApiError:
+    """What is said to a caller of an error that nobody foresaw."""
     is_away = isinstance(error, OperationalError | InterfaceError | PoolTimeout | OSError) or (
         isinstance(error, DBAPIError) and error.connection_invalidated
     )
@@ -82,7 +96,7 @@ def _answer(error: Exception) -> ApiError:
     return ApiError("internal", "The service failed to answer; its log has the details under this x-request-id")
 
 
-def _log_failure(error: Exception) -> None:
+def log_failure(error: Exception) -> None:
     """Where it happened and what kind it is, without its message."""
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     cause = getattr(error, "orig", None) or error.__cause__

@@ -19,6 +19,7 @@ from service.adapters.postgres.letters import letter_by_id, page_of_letters, rea
 from service.api.bodies import answer, body_docs, read_body
 from service.api.errors import ApiError, Fault, refused
 from service.api.guard import RETRY_SECONDS
+from service.api.once import OnceRoute
 from service.api.schemas import Answer
 from service.api.segments import BASE, Reader, Updater
 from service.api.services import services_of
@@ -45,7 +46,7 @@ MASK: Final = "***"
 TEXT_CHARACTERS_MAX: Final = 200
 
 log = structlog.get_logger(__name__)
-router: Final = APIRouter(prefix=BASE + "/dead-letters", tags=["dead letters"])
+router: Final = APIRouter(prefix=BASE + "/dead-letters", tags=["dead letters"], route_class=OnceRoute)
 
 Text = Annotated[str | None, Query(max_length=TEXT_CHARACTERS_MAX)]
 Since = Annotated[str | None, Query(max_length=40, description="Set aside at or after this instant (RFC 3339)")]
@@ -106,7 +107,7 @@ class RedriveBody(BaseModel):
     topic: Annotated[str, Field(max_length=TEXT_CHARACTERS_MAX)] | None = None
     since: Annotated[str, Field(max_length=40)] | None = None
     limit: Annotated[int, Field(ge=1, le=REDRIVES_MAX, description="Oldest first")] = REDRIVES
-    again: Annotated[bool, Field(description="Also those that were redriven before")] = False
+    again: Annotated[bool, Field(strict=True, description="Also those that were redriven before")] = False
 
 
 class Refusal(BaseModel):
@@ -139,7 +140,14 @@ async def letters(
     topic: Text = None,
     since: Since = None,
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
-    cursor: Annotated[str | None, Query(max_length=100, description="next_cursor of the page before")] = None,
+    cursor: Annotated[
+        str | None,
+        Query(
+            max_length=100,
+            description="next_cursor of the page before",
+            json_schema_extra={"pattern": "^[1-9][0-9]{0,17}$"},
+        ),
+    ] = None,
 ) -> Response:
     """Answers where each record lay and why it was set aside, and nothing of what it held."""
     wanted = LetterFilter(_storable(reason, "reason"), _storable(topic, "topic"), _instant(since))

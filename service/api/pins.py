@@ -12,6 +12,7 @@ from service.adapters.postgres.segments import PostgresSegments
 from service.api.bodies import answer, body_docs, read_body, read_body_if_any
 from service.api.by_hand import change_by_hand, named_customers
 from service.api.members import Cursor, place_after
+from service.api.once import OnceRoute
 from service.api.schemas import Answer, CustomersBody, PinPage, PinsChanged, pin_data, pins_changed
 from service.api.segments import BASE, Reader, SegmentPath, Updater, author_of, segment_id_of
 from service.api.services import services_of
@@ -23,7 +24,7 @@ from service.app.tokens import Identity
 #: A list of as many ids as are allowed, each as long as is allowed, and every character escaped.
 BODY_BYTES_MAX: Final = 16_777_216
 
-router: Final = APIRouter(prefix=BASE, tags=["customers"])
+router: Final = APIRouter(prefix=BASE, tags=["customers"], route_class=OnceRoute)
 
 _EXAMPLES: Final = {"two customers": {"customer_ids": ["C-1001", "3b1f2b1c-5f0e-4d6b-9f39-0d5a3a2b7c11"]}}
 _BODY: Final = body_docs(CustomersBody, _EXAMPLES)

@@ -91,9 +91,14 @@ class BacktestBody(BaseModel):
     criteria: Criteria
     first: Annotated[str, Field(alias="from", max_length=40, description="A date (its start, in UTC) or an instant")]
     last: Annotated[str, Field(alias="to", max_length=40, description="As from; not after now")]
-    step: Annotated[str, Field(max_length=10, description=f"1w, 1d, 12h, 30m; at most {STEPS_MAX} steps")] = (
-        STEP_DEFAULT
-    )
+    step: Annotated[
+        str,
+        Field(
+            max_length=10,
+            description=f"1w, 1d, 12h, 30m; at most {STEPS_MAX} steps",
+            json_schema_extra={"pattern": "^[1-9][0-9]{0,5}[wdhm]$"},
+        ),
+    ] = STEP_DEFAULT
     members: Annotated[bool, Field(strict=True, description="With external ids")] = False
 
 

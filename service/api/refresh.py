@@ -16,6 +16,7 @@ from service.api.bodies import answer
 from service.api.errors import ApiError
 from service.api.etags import etag_headers
 from service.api.guard import RETRY_SECONDS
+from service.api.once import OnceRoute
 from service.api.schemas import Answer, SegmentData, shown_segment
 from service.api.segments import BASE, SegmentPath, Updater, segment_id_of
 from service.api.services import services_of
@@ -25,7 +26,7 @@ from service.app.repair import RepairStopped
 from service.app.segments import SegmentConflict, read_segment
 from service.app.verify import VerifyError
 
-router: Final = APIRouter(prefix=BASE, tags=["segments"])
+router: Final = APIRouter(prefix=BASE, tags=["segments"], route_class=OnceRoute)
 
 
 class RepairedData(BaseModel):

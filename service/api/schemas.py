@@ -136,8 +136,6 @@ class SegmentData(BaseModel):
     segment_type: SegmentType
     status: Literal["active", "draft", "archived"]
     criteria: dict[str, Any]
-    customer_ids: list[UUID] | None = None
-    customer_ids_complete: bool | None = None
     customer_count: int
     last_updated: datetime
     created_by: str
@@ -227,6 +225,7 @@ class Problem(BaseModel):
     instance: str
     success: Literal[False]
     message: str
+    request_id: Annotated[str | None, Field(description="As in the header X-Request-Id and in the log")]
     errors: list[FaultData]
 
 

@@ -15,6 +15,7 @@ from service.api.bodies import answer, body_docs, read_body
 from service.api.by_hand import change_by_hand, named_customers
 from service.api.errors import ApiError, Fault, refused
 from service.api.etags import Expected, etag_headers
+from service.api.once import OnceRoute, once_id
 from service.api.questions import DryRunData, answer_dry_run
 from service.api.schemas import (
     Answer,
@@ -27,7 +28,6 @@ from service.api.schemas import (
     shown_segment,
 )
 from service.api.services import Services, services_of
-from service.app import segments
 from service.app.pins import ADD, Named, PinChange, PinReport
 from service.app.segment_changes import create_segment, delete_segment, update_segment
 from service.app.segments import STATIC, Author, SegmentMissing, SegmentQuery
@@ -35,10 +35,8 @@ from service.app.tokens import Identity, Permission
 from service.core.identity import UUID_FORM
 
 BASE: Final = "/api/customer-segments"
-#: How many ids `include_customers` answers at most; beyond it, page through /customers or export.
-CUSTOMER_IDS_MAX: Final = 10_000
 
-router: Final = APIRouter(prefix=BASE, tags=["segments"])
+router: Final = APIRouter(prefix=BASE, tags=["segments"], route_class=OnceRoute)
 
 Emit = Annotated[
     Literal["all", "none"],
@@ -112,7 +110,7 @@ async def create(request: Request, identity: Creator) -> Response:
     customers = _listed(body)
     async with services.database.transaction() as connection:
         store = PostgresSegments(connection)
-        segment = await create_segment(store, services.clock, author, body.value())
+        segment = await create_segment(store, services.clock, author, body.value(), once_id(request))
         data = shown_segment(segment, await store.complete_to(services.clock()))
     if customers:
         data["pins"] = pins_changed(await _fill(services, author, segment.id, customers))
@@ -168,29 +166,6 @@ async def list_all(
         found, total = await PostgresSegments(connection).page(query)
     data = {"segments": [segment_data(one) for one in found], "total": total, "page": page, "limit": limit}
     return answer(data, f"{total} segments")
-
-
-@router.get("/{segment}", response_model=Answer[SegmentData], summary="Read a segment")
-async def read(
-    request: Request,
-    _: Reader,
-    segment: SegmentPath,
-    include_customers: Annotated[
-        bool, Query(description=f"Adds customer_ids: at most {CUSTOMER_IDS_MAX}, and customer_ids_complete")
-    ] = False,
-) -> Response:
-    """Answers one segment."""
-    segment_id = segment_id_of(segment)
-    services = services_of(request)
-    async with services.database.snapshot() as connection:
-        store = PostgresSegments(connection)
-        found = await segments.read_segment(store, segment_id)
-        data = shown_segment(found, await store.complete_to(services.clock()))
-        if include_customers:
-            ids = await store.member_ids(segment_id, CUSTOMER_IDS_MAX + 1)
-            data["customer_ids"] = [str(one) for one in ids[:CUSTOMER_IDS_MAX]]
-            data["customer_ids_complete"] = len(ids) <= CUSTOMER_IDS_MAX
-    return answer(data, "The segment", headers=etag_headers(found))
 
 
 @router.put(

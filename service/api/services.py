@@ -10,12 +10,15 @@ from typing import Final
 from fastapi import Request
 
 from service.adapters.postgres.database import Database
+from service.api.limits import RateLimit
 from service.app.tokens import TokenRules
 from service.bootstrap import Batches
 from service.clock import Clock
 
 #: Each export holds a connection for as long as the client reads.
 EXPORTS_AT_ONCE_MAX: Final = 2
+#: Each import holds some thousand customers at a time.
+IMPORTS_AT_ONCE_MAX: Final = 2
 #: Each refresh reads the facts of everybody.
 REFRESHES_AT_ONCE_MAX: Final = 1
 
@@ -31,7 +34,9 @@ class Services:
     clock: Clock
     tokens: TokenRules
     broker_check: BrokerCheck
+    rate_limit: RateLimit
     exports: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(EXPORTS_AT_ONCE_MAX))
+    imports: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IMPORTS_AT_ONCE_MAX))
     refreshes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(REFRESHES_AT_ONCE_MAX))
 
 

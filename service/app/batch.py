@@ -48,11 +48,22 @@ class Work:
 
 @dataclass
 class Outcome:
-    """What a batch did."""
+    """What a batch did.
+
+    Attributes:
+        transitions: who joined and left.
+        duplicates: how many events were known.
+        fresh: the others, by customer, but for those of customers who were erased before.
+        erased: events of customers who were erased before, or are by an earlier event of this batch.
+        letters: dead letters that were not stored before.
+        customers: how many were walked.
+    """
 
     transitions: list[Transition] = field(default_factory=list)
     duplicates: int = 0
+    fresh: Mapping[UUID, Sequence[Event]] = field(default_factory=dict)
     erased: list[Event] = field(default_factory=list)
+    letters: Sequence[DeadLetter] = ()
     customers: int = 0
 
 
@@ -68,6 +79,7 @@ async def run_batch(store: Store, catalogue: Catalogue, work: Work) -> Outcome:
         else:
             events[customer_id] = some
     fresh, touched = await _new_events(store, events, locked.waiting, outcome)  # 4
+    outcome.fresh = fresh
     crash_point("known-dropped")
     walked = _Walker(Walk(catalogue, store.entries_max), work, locked.profiles, fresh, touched)
     behind = walked.walk_all()  # 5

@@ -123,7 +123,7 @@ async def find_evidence(store: ExplainStore, customer: str, segment: Segment) ->
         ExplainError: there is too much of it.
         CriteriaError: stored criteria that this release does not understand.
     """
-    customer_id, standing = await _known_customer(store, customer)
+    customer_id, standing = await known_customer(store, customer)
     leaves = [] if segment.is_static else parse_leaves(segment.criteria)[1]
     rules = await _rules(store, segment)
     asked = [*(leaf.criteria for leaf in leaves), *_criteria_of(rules)]
@@ -135,7 +135,12 @@ async def find_evidence(store: ExplainStore, customer: str, segment: Segment) ->
     return Evidence(segment, leaves, rules, pins, stay, standing.is_over_limit, Life(facts))
 
 
-async def _known_customer(store: ExplainStore, customer: str) -> tuple[UUID, Standing]:
+async def known_customer(store: ExplainStore, customer: str) -> tuple[UUID, Standing]:
+    """Who a caller names, by the id as the events gave it or by the UUID, and what is stored of them.
+
+    Raises:
+        CustomerMissing: nothing, or nothing any more.
+    """
     shown = customer[:_TEXT_SHOWN_MAX]
     missing = CustomerMissing(f'There is no customer "{shown}"; name one by the id its events carry, or by its UUID')
     try:

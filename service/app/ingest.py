@@ -8,7 +8,8 @@ from uuid import UUID
 
 from service.app.batch import Outcome, Work, run_batch
 from service.app.ports import DeadLetter, Offset, Store
-from service.core.events.decode import Headers, Rejected, Rules, decode
+from service.core.events.decode import Rejected, Rules, decode
+from service.core.events.envelope import Headers
 from service.core.events.model import Event
 from service.core.events.owner import owner_of
 from service.crash import crash_point
@@ -49,12 +50,16 @@ def decode_batch(records: Sequence[Record], rules: Rules, now: int) -> Decoded:
     ends: dict[tuple[str, int], int] = {}
     for record in records:
         ends[record.topic, record.partition] = record.offset + 1
-        found = decode(record.value, record.headers, rules, now)
-        if isinstance(found, Rejected):
-            letters.append(dead_letter(record, found))
-        else:
+        found = decode(record.value, record.headers, rules, now, record.key)
+        if isinstance(found, Event):
             events.setdefault(found.customer_id, []).append(found)
             places[id(found)] = record
+        elif isinstance(found, Rejected):
+            letters.append(dead_letter(record, found))
+        else:
+            for event in found:
+                events.setdefault(event.customer_id, []).append(event)
+                places[id(event)] = record
     offsets = [Offset(topic, partition, end) for (topic, partition), end in sorted(ends.items())]
     return Decoded(events, places, letters, offsets)
 
@@ -79,7 +84,7 @@ def dead_letter(record: Record, why: Rejected) -> DeadLetter:
         value,
         size,
         headers,
-        owner_of(value, record.key),
+        owner_of(value, record.key, record.headers),
     )
 
 
@@ -90,12 +95,12 @@ async def ingest(store: Store, decoded: Decoded, now: int, recorded_at: int) -> 
     events = await _without_letters(store, decoded)
     if events:
         outcome = await run_batch(store, catalogue, Work(now, recorded_at, events))
-    letters = [*decoded.letters, *(_erased_letter(event, decoded.places[id(event)]) for event in outcome.erased)]
+    letters = [*decoded.letters, *_erased_letters(decoded, outcome.erased)]
     if decoded.letters:
         letters = await _without_erased(store, letters)
-    fresh_letters = await store.write_dead_letters(letters) if letters else []
-    if outcome.transitions or fresh_letters:
-        await store.write_outbox(outcome.transitions, recorded_at, fresh_letters)
+    outcome.letters = await store.write_dead_letters(letters) if letters else ()
+    if outcome.transitions or outcome.letters:
+        await store.write_outbox(outcome.transitions, recorded_at, outcome.letters)
     await store.advance_frontier(decoded.offsets)
     crash_point("frontier-written")
     return outcome
@@ -136,6 +141,13 @@ def _blank(letter: DeadLetter) -> DeadLetter:
     return letter._replace(reason="erased", error=ERASED_ERROR, key=None, value=None, size=0, headers=())
 
 
-def _erased_letter(event: Event, record: Record) -> DeadLetter:
-    place = (record.topic, record.partition, record.offset, record.timestamp_ms)
-    return DeadLetter("erased", ERASED_ERROR, *place, None, None, 0, (), event.customer_id)
+def _erased_letters(decoded: Decoded, erased: Sequence[Event]) -> list[DeadLetter]:
+    """One a record, however many events it held."""
+    letters = {}
+    for event in erased:
+        record = decoded.places[id(event)]
+        place = (record.topic, record.partition, record.offset)
+        letters[place] = DeadLetter(
+            "erased", ERASED_ERROR, *place, record.timestamp_ms, None, None, 0, (), event.customer_id
+        )
+    return list(letters.values())

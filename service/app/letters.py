@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol
 
+from service.app.outgoing import OUR_HEADERS
+
 #: What a redrive by filter takes at most.
 REDRIVES_MAX: Final = 10_000
 REDRIVES: Final = 1_000
@@ -19,11 +21,6 @@ REDRIVES: Final = 1_000
 IDS_MAX: Final = 1_000
 ID_MAX: Final = 2**63 - 1
 
-#: Headers that this service adds; all others are the record's own, and go out again.
-OUR_HEADERS: Final = frozenset(
-    {"x-reason", "x-error", "x-truncated", "x-customer-id"}
-    | {f"x-original-{name}" for name in ("topic", "partition", "offset", "timestamp")}
-)
 TRUNCATED: Final = "x-truncated"
 HEADERS_LEFT_OUT: Final = "headers-left-out"
 

@@ -15,6 +15,7 @@ from service.core.identity import transition_id
 from service.core.profiles.profile import Profile
 from service.core.segments.catalogue import Definition
 from service.core.segments.walk import Transition
+from service.tracing import current_cause
 
 #: (topic, key, value, headers): one Kafka record as the relay sends it.
 OutgoingRecord = tuple[str, bytes | None, bytes | None, list[tuple[str, bytes]]]
@@ -28,6 +29,8 @@ _SOURCE: Final = ("ce_source", b"/customer-segments")
 _JOINED: Final = ("ce_type", b"segment.joined")
 _LEFT: Final = ("ce_type", b"segment.left")
 _JSON: Final = ("content-type", b"application/json")
+#: Where the type stands among the headers.
+_TYPE_PLACE: Final = 3
 
 _encoder: Final = msgspec.json.Encoder()
 _packer: Final = msgspec.msgpack.Encoder()
@@ -102,12 +105,19 @@ def decode_outbox(payload: bytes) -> list[OutgoingRecord]:
     return _unpacker.decode(payload)
 
 
+def count_changes(outgoing: Outgoing, records: Sequence[OutgoingRecord]) -> tuple[int, int]:
+    """How many of these say that somebody joined, and how many that somebody left."""
+    types = [headers[_TYPE_PLACE] for topic, _, _, headers in records if topic == outgoing.membership_topic]
+    return types.count(_JOINED), types.count(_LEFT)
+
+
 class _Writer:
     """Writes joined/left events (CONTRACT section 5); what many of them share is encoded once."""
 
     def __init__(self, topic: str, recorded_at: str) -> None:
         self._topic = topic
         self._recorded_at = recorded_at
+        self._cause = current_cause()
         self._segments: dict[UUID, tuple[str, bytes]] = {}
         self._customers: dict[UUID, tuple[str, bytes, bytes]] = {}
         self._instants: dict[int, bytes] = {}
@@ -139,8 +149,9 @@ class _Writer:
             ("ce_time", at),
             _JSON,
         ]
-        if one.event is not None and one.event.trace:
-            headers.append(("traceparent", one.event.trace.encode()))
+        trace = self._cause if one.event is None else one.event.trace
+        if trace:
+            headers.append(("traceparent", trace.encode()))
         return self._topic, key, value + b"}", headers
 
     def _segment(self, definition: Definition) -> tuple[str, bytes]:
@@ -165,9 +176,16 @@ class _Writer:
         return known
 
 
+#: Headers that this service adds to dead letters; all others are the record's own, and go out again.
+OUR_HEADERS: Final = frozenset(
+    {"x-reason", "x-error", "x-truncated", "x-customer-id"}
+    | {f"x-original-{name}" for name in ("topic", "partition", "offset", "timestamp")}
+)
+
+
 def letter_record(topic: str, letter: DeadLetter) -> OutgoingRecord:
     """A dead letter: the original bytes and key, and where it came from."""
-    headers = [(name, value or b"") for name, value in letter.headers if not name.startswith("x-")]
+    headers = [(name, value or b"") for name, value in letter.headers if name.lower() not in OUR_HEADERS]
     headers += [
         ("x-reason", letter.reason.encode()),
         ("x-error", letter.error.encode(errors="replace")),

@@ -30,6 +30,7 @@ TRIES_MAX: Final = 5
 UNKNOWN_IDS_MAX: Final = 10
 FAULTS_MAX: Final = 100
 
+_GUEST: Final = str(identity.GUEST)
 ADD: Final = "add"
 REMOVE: Final = "remove"
 UNPIN: Final = "unpin"
@@ -162,7 +163,7 @@ def read_ids(source: Any, path: str = "customer_ids") -> list[Named]:
     found: dict[UUID, Named] = {}
     faults: list[tuple[str, str]] = []
     for index, external_id in enumerate(source):
-        fault = _fault_of(external_id)
+        fault = fault_of_id(external_id)
         if fault is None:
             customer_id = identity.customer_uuid(external_id)
             found.setdefault(customer_id, Named(customer_id, external_id))
@@ -173,13 +174,13 @@ def read_ids(source: Any, path: str = "customer_ids") -> list[Named]:
     return list(found.values())
 
 
-def _fault_of(external_id: object) -> str | None:
+def fault_of_id(external_id: object) -> str | None:
     """What speaks against an id, by the rules that the ids of events must pass as well."""
     if not isinstance(external_id, str) or not 1 <= len(external_id) <= identity.CUSTOMER_ID_CHARACTERS_MAX:
         return f"must be a text of 1 to {identity.CUSTOMER_ID_CHARACTERS_MAX} characters"
     if "\0" in external_id or any("\ud800" <= character <= "\udfff" for character in external_id):
         return "must not hold U+0000 or half a surrogate pair"
-    if identity.customer_uuid(external_id) == identity.GUEST:
+    if external_id == _GUEST:
         return "must not be the UUID of zeros, which stands for guests"
     return None
 
@@ -203,6 +204,11 @@ async def pin_customers(stores: PinStores, clock: Clock, change: PinChange, cust
     unknown = set(report.unknown_ids)
     report.unknown_ids = [one.external_id for one in customers if one.external_id in unknown][:UNKNOWN_IDS_MAX]
     return report
+
+
+async def pin_some(stores: PinStores, clock: Clock, change: PinChange, customers: Collection[Named]) -> PinReport:
+    """As `pin_customers`, in one transaction; `unknown_ids` of the answer has all of them."""
+    return await _tried(stores, clock, change, sorted(customers, key=lambda one: one.customer_id.int))
 
 
 async def unpin_all(stores: PinStores, clock: Clock, change: PinChange) -> PinReport:

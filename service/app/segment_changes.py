@@ -35,15 +35,24 @@ from service.clock import Clock
 from service.core.criteria.parse import CriteriaError, parse_criteria
 
 
-async def create_segment(store: SegmentStore, clock: Clock, author: Author, new: NewSegment) -> Segment:
+async def create_segment(
+    store: SegmentStore, clock: Clock, author: Author, new: NewSegment, segment_id: UUID | None = None
+) -> Segment:
     """Stores a new segment; its backfill starts with the commit. A static one begins without members.
+
+    Args:
+        store: the transaction's statements.
+        clock: gives the instant from which the segment holds.
+        author: who creates it.
+        new: what it is.
+        segment_id: its id, by default a new one. A segment that has it already was created by the same request.
 
     Raises:
         CriteriaError: with every fault of the criteria.
         SegmentRefused: criteria for a static segment.
     """
     segment = Segment(
-        id=uuid4(),
+        id=segment_id or uuid4(),
         segment_name=new.segment_name,
         description=new.description,
         segment_type=new.segment_type,
@@ -53,6 +62,8 @@ async def create_segment(store: SegmentStore, clock: Clock, author: Author, new:
         created_by=author.id,
     )
     catalogue = await lock_catalogue(store, clock, author, is_counting=True)
+    if (found := await store.get(segment.id)) is not None:
+        return found
     await check_references(store, segment)
     if segment.is_live:
         before = replace(segment, status=DRAFT)

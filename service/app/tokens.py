@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 import jwt
 from pydantic import SecretStr
 
-SECRET_ALGORITHM: Final = "HS256"
+SECRET_ALGORITHM: Final = "HS256"  # noqa: S105 - no secret
 PUBLIC_ALGORITHMS: Final = ("RS256", "ES256")
 LEEWAY_SECONDS: Final = 30
 TEXT_CHARACTERS_MAX: Final = 255
@@ -31,6 +31,7 @@ class Permission(StrEnum):
     UPDATE = "customer_segments:update"
     DELETE = "customer_segments:delete"
     READ_PII = "customers:read_pii"
+    WRITE_EVENTS = "events:write"
 
 
 class TokenError(Exception):

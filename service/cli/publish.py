@@ -1,4 +1,4 @@
-"""`segments publish`: NDJSON of CloudEvents to the input topics."""
+"""`segments publish`: NDJSON of CloudEvents, Segment calls or Shopify webhooks to the input topics."""
 
 from __future__ import annotations
 
@@ -10,31 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Annotated, Any, Final
 
-import msgspec
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from service.adapters.kafka.publisher import BatchPublisher
 from service.adapters.kafka.sender import open_publisher
+from service.app.publishing import address_of
 from service.bootstrap import DEFAULT_DATA_DIR
 from service.cli.run import CommandError, DataDir, command_settings, fail, run
 from service.settings import Settings
 
 LINES_A_FLUSH: Final = 2_000
 FLUSHES_A_SECOND: Final = 50
-HEADERS: Final = [("content-type", b"application/cloudevents+json")]
-
-
-class _Data(msgspec.Struct):
-    customer_id: str | None = None
-
-
-class _Peek(msgspec.Struct):
-    type: str = ""
-    data: _Data | None = None
-
-
-_peek: Final = msgspec.json.Decoder(_Peek)
 
 
 def publish(
@@ -45,7 +32,10 @@ def publish(
     ] = None,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Publish CloudEvents in structured JSON, keyed by customer, in file order."""
+    """Publish CloudEvents in structured JSON, keyed by customer, in file order.
+
+    Segment calls and Shopify webhooks as {"topic": ..., "payload": ...} are published too.
+    """
     for name in files:
         if name != "-" and not Path(name).is_file():
             fail(f"{name}: is not a file that can be read.")
@@ -75,9 +65,9 @@ async def _send(
     started = time.perf_counter()
     count = 0
     for line in _lines(files):
-        kind, key = _address(line)
-        target = topic or (settings.customers_topic if kind.startswith("customer.") else settings.orders_topic)
-        await publisher.add(target, key, line, HEADERS)
+        address = address_of(line)
+        target = topic or (settings.customers_topic if address.is_of_customers else settings.orders_topic)
+        await publisher.add(target, address.key, line, address.headers)
         count += 1
         if count % a_flush == 0:
             await publisher.flush()
@@ -86,16 +76,6 @@ async def _send(
                 await asyncio.sleep(max(0.0, started + count / rate - time.perf_counter()))
     await publisher.flush()
     return count
-
-
-def _address(line: bytes) -> tuple[str, bytes | None]:
-    """Type and key of an event; a line that is none goes out as it is, and comes back as a dead letter."""
-    try:
-        found = _peek.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return "", None
-    customer_id = found.data.customer_id if found.data else None
-    return found.type, None if customer_id is None else customer_id.encode()
 
 
 def _lines(files: list[str]) -> Iterator[bytes]:

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from service.bootstrap import open_runtime
+from service.adapters.telling import telling
+from service.bootstrap import Runtime, open_runtime
 from service.cli.run import run_role
 from service.settings import Settings
+
+
+@asynccontextmanager
+async def _running(settings: Settings, role: str, *, pool_size: int = 4) -> AsyncIterator[Runtime]:
+    """A role's parts; what it counts is told to the database meanwhile."""
+    async with open_runtime(settings, role, pool_size=pool_size) as runtime, telling(runtime.database, runtime.tally):
+        yield runtime
 
 
 def consume() -> None:
@@ -17,7 +27,7 @@ def consume() -> None:
 async def _consume(settings: Settings, stop: asyncio.Event) -> None:
     from consumers.events import EventConsumer
 
-    async with open_runtime(settings, "consume") as runtime:
+    async with _running(settings, "consume") as runtime:
         await EventConsumer(runtime).run(stop)
 
 
@@ -29,7 +39,7 @@ def relay() -> None:
 async def _relay(settings: Settings, stop: asyncio.Event) -> None:
     from producers.relay import Relay
 
-    async with open_runtime(settings, "relay", pool_size=2) as runtime:
+    async with _running(settings, "relay", pool_size=2) as runtime:
         await Relay(runtime).run(stop)
 
 
@@ -41,5 +51,5 @@ def timers() -> None:
 async def _timers(settings: Settings, stop: asyncio.Event) -> None:
     from producers.timers import Timers
 
-    async with open_runtime(settings, "timers") as runtime:
+    async with _running(settings, "timers") as runtime:
         await Timers(runtime).run(stop)

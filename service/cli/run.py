@@ -22,6 +22,7 @@ from service.crash import arm
 from service.logs import configure_logs
 from service.settings import Settings, SettingsError
 from service.stack.errors import StackError
+from service.tracing import tracing
 
 DataDir = Annotated[Path, typer.Option("--data-dir", help="Folder of a stack started with `segments up`.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -86,7 +87,8 @@ def run_role(role: str, work: Callable[[Settings, asyncio.Event], Awaitable[None
             loop.add_signal_handler(number, stop.set)
         await work(settings, stop)
 
-    run(until_stopped())
+    with tracing(settings.otel_exporter_otlp_endpoint, role):
+        run(until_stopped())
 
 
 def print_json(value: Any) -> None:

@@ -39,7 +39,11 @@ async def _serve(settings: Settings, host: str, port: int, stop: asyncio.Event) 
     database = open_database(settings, "serve", pool_size=CONNECTIONS)
     try:
         app = build_app(settings, database, make_clock(settings.fixed_clock), broker_check)
-        await serve_api(app, host, port, stop)
+        try:
+            await serve_api(app, app.state.traffic, host, port, stop)
+        finally:
+            await app.state.intake.publisher.close()
+            await app.state.broker.close()
     finally:
         await database.close()
 

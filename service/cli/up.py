@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 import socket
 import sys
@@ -133,10 +134,10 @@ class _Stack:
         ]
 
     def is_ready(self) -> bool:
-        """Whether the API says so."""
+        """Whether the API says so, of the consumers too."""
         try:
             with urllib.request.urlopen(self.api_url + "/readyz", timeout=2) as answer:  # noqa: S310 - our own
-                return bool(answer.status == 200)
+                return set(json.load(answer)["data"]["checks"].values()) == {"ok"}
         except (OSError, urllib.error.URLError):
             return False
 

@@ -170,6 +170,7 @@ async def add_many(database: Database, segment_id: str, count: int) -> None:
                                                   segment_version)
         SELECT customer_id, CAST(:segment AS uuid), 1, now(), 'event', 1 FROM customers
         """,
+        "UPDATE customer_segments SET customer_count = customer_count + :count WHERE id = CAST(:segment AS uuid)",
     )
     async with database.transaction() as connection:
         for statement in statements:

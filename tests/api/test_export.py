@@ -12,10 +12,10 @@ from uuid import UUID
 import pytest
 from starlette.requests import ClientDisconnect
 
-from service.api import members as routes
-from service.api.members import Export, csv_of
+from service.api import exports as routes
+from service.api.exports import CsvExport, csv_of
 from service.api.services import EXPORTS_AT_ONCE_MAX, Services
-from service.app.members import EXPORT_FIELDS, CsvLines
+from service.app.exports import EXPORT_FIELDS, CsvLines, Export
 from service.app.tokens import Permission
 from tests.api.support import Api, add_many, add_members, bearer, customer, profile, token
 
@@ -23,6 +23,11 @@ ADA = UUID(int=1)
 FULL = customer(
     ADA, "C-1", name="Lovelace, Ada", email="ada@example.com", phone="+15550142", country="GB", city="London"
 )
+
+
+async def _nothing() -> Any:
+    """A client that says no more."""
+    await asyncio.Event().wait()
 
 
 async def exported(api: Api, segment: str, query: str, **options: Any) -> list[list[str]]:
@@ -112,6 +117,22 @@ class TestCells:
         expected = [f"'{name}" if name[0] in "=+-@\t\r" else name for name in names]
         assert rows[1:] == [list(row) for row in zip(names, expected, strict=True)]
 
+    async def test_byte_order_mark(self, api: Api) -> None:
+        """A mark stands at the start where the request asks for one, and nowhere else."""
+        segment = (await api.create())["id"]
+        await add_members(api.database, segment, [FULL])
+        marked = await api.send("GET", f"/{segment}/export?bom=true")
+
+        assert marked.content == b"\xef\xbb\xbfexternal_id\nC-1\n"
+        assert (await api.send("GET", f"/{segment}/export?bom=false")).content == b"external_id\nC-1\n"
+
+    async def test_blank_cells_are_rows(self, api: Api) -> None:
+        """A member of whom the only column says nothing has a line that reads back as a row."""
+        segment = (await api.create())["id"]
+        await add_members(api.database, segment, [FULL, customer(UUID(int=2), "C-2")])
+
+        assert await exported(api, segment, "fields=city") == [["city"], ["London"], [""]]
+
     async def test_masked(self, api: Api) -> None:
         """Without customers:read_pii the file is masked like the pages."""
         segment = (await api.create())["id"]
@@ -133,10 +154,13 @@ class TestCells:
             ("fields=name,,email", "fields", '""'),
             ("fields=name,name", "fields", "twice"),
             ("fields=%00", "fields", "no field"),
-            ("format=xlsx", "format", "csv"),
+            ("format=pdf", "format", "csv or xlsx"),
             ("format=", "format", "csv"),
             ("include_customer_details=perhaps", "include_customer_details", "true or false"),
             ("delimiter=;", "delimiter", "no parameter"),
+            ("as_of=yesterday", "as_of", "instant"),
+            ("format=xlsx&as_of=2099-01-01", "as_of", "future"),
+            ("format=xlsx&fields=shoe_size", "fields", "shoe_size"),
         ],
     )
     async def test_refused(self, api: Api, query: str, path: str, said: str) -> None:
@@ -156,7 +180,7 @@ class TestStream:
         """Who leaves while the export runs is still in it."""
         segment = (await api.create())["id"]
         await add_many(api.database, segment, 2_500)
-        stream = csv_of(api.database, UUID(segment), CsvLines(("external_id",), can_read_pii=False))
+        stream = csv_of(api.database, Export(UUID(segment)), CsvLines(("external_id",), can_read_pii=False))
         parts = [await anext(stream), await anext(stream)]
         await api.run("DELETE FROM customer_segment_memberships")
         parts += [part async for part in stream]
@@ -170,7 +194,7 @@ class TestStream:
         await add_many(api.database, segment, 25_000)
         tracemalloc.start()
         size = 0
-        async for part in csv_of(api.database, UUID(segment), CsvLines(EXPORT_FIELDS, can_read_pii=True)):
+        async for part in csv_of(api.database, Export(UUID(segment)), CsvLines(EXPORT_FIELDS, can_read_pii=True)):
             size += len(part)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -192,7 +216,7 @@ class TestStream:
         scope = {"type": "http", "asgi": {"spec_version": "2.4"}, "method": "GET", "headers": []}
         for _ in range(EXPORTS_AT_ONCE_MAX + 1):
             with pytest.raises(ClientDisconnect):
-                await Export(services, UUID(segment), lines)(scope, asyncio.Event().wait, send)
+                await CsvExport(services, Export(UUID(segment)), lines)(scope, _nothing, send)
 
         assert api.database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 

@@ -7,9 +7,12 @@ from uuid import uuid4
 
 import pytest
 
-from service.api import segments as routes
-from service.api.schemas import Answer, SegmentData, SegmentPage
-from tests.api.support import Api, add_many
+from service.api import details
+from service.api.details import SegmentDetails
+from service.api.schemas import Answer, SegmentPage
+from service.app.segments import SORT_FIELDS
+from service.app.tokens import Permission
+from tests.api.support import BASE, Api, add_many, add_members, bearer, customer, token
 
 
 async def names(api: Api, query: str) -> list[str]:
@@ -61,7 +64,7 @@ class TestList:
         assert await names(api, "segment_type=static") == []
         assert (await api.send("GET", "?status=draft")).json()["data"]["total"] == 1
 
-    @pytest.mark.parametrize("field", routes.segments.SORT_FIELDS)
+    @pytest.mark.parametrize("field", SORT_FIELDS)
     async def test_sorting(self, api: Api, field: str) -> None:
         """Every field of the list sorts it both ways, under either name of the parameters."""
         for name in ("b", "a", "c"):
@@ -107,21 +110,41 @@ class TestRead:
     """GET /:id."""
 
     async def test_include_customers(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-        """customer_ids are there on request, up to a limit that the answer admits to."""
+        """customers and customer_ids are there on request, up to limits that the answer admits to."""
         segment = await api.create()
         await add_many(api.database, segment["id"], 5)
 
         async def read(query: str) -> dict[str, Any]:
             data = (await api.send("GET", f"/{segment['id']}{query}")).json()["data"]
-            SegmentData.model_validate(data)
+            SegmentDetails.model_validate(data)
             return data
 
-        assert "customer_ids" not in await read("?include_customers=false")
+        for query in ("", "?include_customers=false"):
+            alone = await read(query)
+            assert not {"customers", "customer_ids"} & set(alone)
+            assert alone["campaigns"] == []
         whole = await read("?include_customers=true")
-        monkeypatch.setattr(routes, "CUSTOMER_IDS_MAX", 4)
+        monkeypatch.setattr(details, "CUSTOMER_IDS_MAX", 4)
+        monkeypatch.setattr(details, "CUSTOMERS_MAX", 3)
         part = await read("?include_customers=true")
         assert (len(set(whole["customer_ids"])), whole["customer_ids_complete"]) == (5, True)
         assert (part["customer_ids"], part["customer_ids_complete"]) == (whole["customer_ids"][:4], False)
+        assert [one["id"] for one in whole["customers"]] == whole["customer_ids"]
+        assert (part["customers"], part["customers_complete"]) == (whole["customers"][:3], False)
+        assert whole["customers_complete"] is True
+        assert whole["customers"][0]["total_spent"] == "49.99"
+
+    async def test_customers_are_masked(self, api: Api) -> None:
+        """Whoever may not read personal data gets the customers without it."""
+        segment = await api.create(segment_type="static", criteria=None)
+        await add_members(api.database, segment["id"], [customer(uuid4(), "C-1", email="ada@example.com")])
+
+        response = await api.client.get(
+            f"{BASE}/{segment['id']}?include_customers=true", headers=bearer(token(Permission.READ))
+        )
+
+        assert "ada@" not in response.text
+        assert response.json()["data"]["customers"][0]["external_id"] == "C-1"
 
     async def test_author_unknown(self, api: Api) -> None:
         """A segment whose author is not among the users shows their id instead of a name."""

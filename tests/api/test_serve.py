@@ -14,11 +14,13 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx2
+import openpyxl
 import pytest
 import typer
 from sqlalchemy import text
 
 from service.adapters.postgres.database import Database
+from service.api.server import listen
 from service.app.tokens import Permission
 from service.cli.token import _ttl_seconds
 from tests.api.support import BASE, BIG, SECRET, Api, add_many, add_members, bearer, customer, token
@@ -61,10 +63,10 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def serving(database_url: str) -> AsyncIterator[tuple[Process, httpx2.AsyncClient]]:
+async def serving(database_url: str, **changes: str) -> AsyncIterator[tuple[Process, httpx2.AsyncClient]]:
     """A server that answers, and a client on it."""
     port = free_port()
-    process = await start(database_url, "serve", "--port", str(port))
+    process = await start(database_url, "serve", "--port", str(port), **changes)
     headers = bearer(token(*Permission))
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers) as client:
@@ -134,6 +136,13 @@ class TestServe:
 
             assert (await client.get(BASE)).status_code in (200, 503)
             assert (await client.get(BASE)).status_code == 200
+
+    def test_answers_are_sent_at_once(self) -> None:
+        """No answer's body waits for the acknowledgement of its headers."""
+        with listen("127.0.0.1", 0, 5) as listener, socket.create_connection(listener.getsockname()):
+            accepted, _ = listener.accept()
+            with accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
     async def test_port_taken(self, database_url: str) -> None:
         """A port that somebody else has is one sentence and exit code 1."""
@@ -221,6 +230,23 @@ class TestExport:
         assert names_in(tmp_path) == ["out.csv"]
         assert second[:2] == (0, "external_id\nC-1\n")
 
+    async def test_workbook(self, api: Api, database_url: str, tmp_path: Path) -> None:
+        """A workbook takes the place of a file of that name when it is whole, and nothing else stays behind."""
+        segment = (await api.create(segment_name="Big, and late"))["id"]
+        await add_many(api.database, segment, 2_500)
+        target = tmp_path / "out.xlsx"
+        target.write_text("older")
+        fields = ("--fields", "external_id,total_spent")
+        found = await run(database_url, "export", segment, "--format", "xlsx", *fields, "-o", str(target))
+        book = openpyxl.load_workbook(target)
+
+        assert found == (0, "", "exported 2500 customers\n")
+        assert names_in(tmp_path) == ["out.xlsx"]
+        assert book.sheetnames == ["members", "about"]
+        rows = list(book["members"].iter_rows(values_only=True))
+        assert (len(rows), rows[0], rows[1][1]) == (2_501, ("external_id", "total_spent"), 49.99)
+        assert dict(book["about"].iter_rows(values_only=True))["segment"] == "Big, and late"
+
     async def test_faults(self, api: Api, database_url: str, tmp_path: Path) -> None:
         """What cannot be exported is one sentence and exit code 1, and leaves no file."""
         for _ in range(2):
@@ -241,4 +267,19 @@ class TestExport:
             assert code == 1
             assert said in err
             assert len(err.splitlines()) == 1
+        assert names_in(tmp_path) == []
+
+    async def test_faults_of_workbooks(self, api: Api, database_url: str, tmp_path: Path) -> None:
+        """A workbook that has no place to go to is one sentence and exit code 1, and leaves no file."""
+        segment = (await api.create())["id"]
+        cases = [
+            ("-", "stdout"),
+            (str(tmp_path), "cannot be written"),
+            (str(tmp_path / "no" / "x"), "cannot be written"),
+        ]
+        for target, said in cases:
+            code, out, err = await run(database_url, "export", segment, "--format", "xlsx", "-o", target)
+
+            assert (code, out, len(err.splitlines())) == (1, "", 1)
+            assert said in err
         assert names_in(tmp_path) == []

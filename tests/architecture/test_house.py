@@ -82,3 +82,18 @@ def test_the_work_is_acknowledged_by_hand() -> None:
     for path in (ROOT / "consumers").rglob("*.py"):
         text = path.read_text()
         assert text.count(".subscriber(") == text.count("ack_policy=AckPolicy.MANUAL"), path
+
+
+def test_security_page_names_tests_that_are_there() -> None:
+    """Each risk in docs/security.md has a test, and every test it names exists."""
+    rows = [line for line in (ROOT / "docs/security.md").read_text().splitlines() if line.startswith("| API")]
+    assert len(rows) == 10
+    for row in rows:
+        file, named = "", re.findall(r"`((?:tests/[\w/]+\.py)?(?:::\w+)*)`", row.rsplit("|", 2)[1])
+        assert named, row
+        for one in named:
+            path, *parts = one.split("::")
+            file = path or file
+            source = (ROOT / file).read_text()
+            for part in parts:
+                assert re.search(rf"(class|def) {part}\b", source), one

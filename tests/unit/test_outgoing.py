@@ -65,15 +65,16 @@ def test_silent_definitions_are_counted_and_not_published() -> None:
 
 def test_dead_letter_keeps_bytes_and_place() -> None:
     """A dead letter carries the original key, bytes and headers, and where it came from."""
-    letter = DeadLetter(
-        "invalid_json", "It broke.", "orders", 2, 41, 1700, b"k", b"\xff", 1, [("a", b"\xfe"), ("x-a", b"1")]
-    )
+    own = [("a", b"\xfe"), ("X-Shopify-Topic", b"orders/create"), ("x-reason", b"of another service"), ("x-a", b"1")]
+    letter = DeadLetter("invalid_json", "It broke.", "orders", 2, 41, 1700, b"k", b"\xff", 1, own)
     ((payload, _, _),) = encode_outbox(TOPICS, [], AT, [letter])
     ((topic, key, value, headers),) = decode_outbox(payload)
 
     assert (topic, key, value) == ("dead", b"k", b"\xff")
     assert dict(headers) == {
         "a": b"\xfe",
+        "X-Shopify-Topic": b"orders/create",
+        "x-a": b"1",
         "x-reason": b"invalid_json",
         "x-error": b"It broke.",
         "x-original-topic": b"orders",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import (
     CommitFailedError,
     IllegalGenerationError,
@@ -42,6 +43,23 @@ async def count_members(settings: Settings) -> int:
         return len(group["members"])
     finally:
         await admin.close()
+
+
+def owned_partitions(group: Mapping[str, Any]) -> set[tuple[str, int]]:
+    """The partitions that a described group's members own.
+
+    Raises:
+        KafkaError: the group could not be described.
+    """
+    code = group["error_code"]
+    if code and code != GROUP_ID_NOT_FOUND:
+        raise for_code(code)
+    found = set()
+    for member in group["members"]:
+        if member["member_assignment"]:
+            assignment = ConsumerProtocolMemberAssignment.decode(member["member_assignment"])
+            found |= {(place.topic, place.partition) for place in assignment.partitions()}
+    return found
 
 
 async def move_offsets(settings: Settings, offsets: Mapping[tuple[str, int], int]) -> None:

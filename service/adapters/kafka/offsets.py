@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupLoadInProgressError, UnknownTopicOrPartitionError
 
+from service.adapters.kafka.groups import owned_partitions
 from service.adapters.kafka.options import connection_options
 from service.settings import Settings
 
@@ -110,6 +111,11 @@ class OffsetReader:
         """What a group has committed; 0 where nothing. By default on the input topics."""
         found = await self.committed_if_any(group, *topics)
         return {place: offset or 0 for place, offset in found.items()}
+
+    async def owned(self, group: str) -> set[tuple[str, int]]:
+        """The partitions that the group's members own at present; none while it is rebalancing."""
+        [answer] = await self._admin.describe_consumer_groups([group])
+        return owned_partitions(answer.to_object()["groups"][0])
 
     async def committed_if_any(self, group: str, *topics: str) -> dict[tuple[str, int], int | None]:
         """What a group has committed; None where nothing. By default on the input topics."""

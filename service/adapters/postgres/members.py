@@ -1,8 +1,7 @@
-"""Reads of a segment's members, now or at a past instant, for the API and exports (STYLE R10: plain SQL)."""
+"""Reads of a segment's members, now or at a past instant, for the API (STYLE R10: plain SQL)."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -12,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.app.members import Member
 from service.core.instants import to_datetime
 
-EXPORT_ROWS_AT_ONCE: Final = 1_000
 #: Before every customer's id.
 _FIRST: Final = UUID(int=0)
 
@@ -20,19 +18,37 @@ _SHOWN: Final = """
 SELECT m.customer_id, c.external_id, c.name, c.email, c.phone, c.customer_type, c.country, c.state, c.city,
        p.total_orders, p.total_spent, p.last_order_at, p.registered_at, m.joined_at, m.membership_source
 """
-#: Current members with what is shown of them, by id: memberships_current_idx gives this order without sorting.
-_MEMBERS: Final = f"""
-{_SHOWN}
-FROM customer_segment_memberships m
-LEFT JOIN customers c ON c.customer_id = m.customer_id
-LEFT JOIN profiles p ON p.customer_id = m.customer_id
-WHERE m.segment_id = :segment_id AND m.left_at IS NULL
+#: OFFSET 0 has each of a page's customers looked up. Left to itself the planner may merge whole tables instead, from
+#: their beginnings up to the place that the cursor names.
+_LOOKED_UP: Final = """
+LEFT JOIN LATERAL (SELECT * FROM customers WHERE customer_id = m.customer_id OFFSET 0) c ON true
+LEFT JOIN LATERAL (SELECT * FROM profiles WHERE customer_id = m.customer_id OFFSET 0) p ON true
 """
-_PAGE: Final = text(_MEMBERS + "AND m.customer_id > :after ORDER BY m.customer_id LIMIT :rows_max")
-_ALL: Final = text(_MEMBERS + "ORDER BY m.customer_id")
-_COUNT: Final = text(
-    "SELECT count(*) FROM customer_segment_memberships WHERE segment_id = :segment_id AND left_at IS NULL"
-)
+#: Current members with what is shown of them, by id: memberships_current_idx gives this order without sorting.
+_PAGE: Final = text(f"""
+{_SHOWN}
+FROM (
+    SELECT customer_id, joined_at, membership_source FROM customer_segment_memberships
+    WHERE segment_id = :segment_id AND left_at IS NULL AND customer_id > :after ORDER BY customer_id LIMIT :rows_max
+) m
+{_LOOKED_UP}
+ORDER BY m.customer_id
+""")  # noqa: S608 - built from constants
+#: Small segments are counted.
+COUNTED_MAX: Final = 1_000
+#: The count of larger ones is kept by the relay, in the transaction that deletes outbox rows; with what those that wait
+#: will add it is, in one snapshot, as many as there are, without a look at each of them.
+_COUNT: Final = text("""
+SELECT CASE WHEN counted.members < :counted_max THEN counted.members ELSE
+    (SELECT customer_count FROM customer_segments WHERE id = :segment_id)
+    + (SELECT coalesce(sum(CAST(counts ->> CAST(CAST(:segment_id AS uuid) AS text) AS bigint)), 0) FROM outbox)
+    END
+FROM (
+    SELECT count(*) AS members FROM (
+        SELECT FROM customer_segment_memberships WHERE segment_id = :segment_id AND left_at IS NULL LIMIT :counted_max
+    ) first_ones
+) counted
+""")
 
 #: Stays that held the instant :at, open ones and ended ones apart, for each has a partial index in the order of ids.
 #: A customer's stays in a segment never overlap, so nobody is found twice.
@@ -53,8 +69,7 @@ FROM (
     UNION ALL
     ({_STAY} {_ENDED} {_NEXT})
 ) m
-LEFT JOIN customers c ON c.customer_id = m.customer_id
-LEFT JOIN profiles p ON p.customer_id = m.customer_id
+{_LOOKED_UP}
 ORDER BY m.customer_id
 LIMIT :rows_max
 """)
@@ -63,7 +78,7 @@ _PAST_COUNT: Final = text(f"SELECT (SELECT count(*) {_OPEN}) + (SELECT count(*) 
 
 async def count_members(connection: AsyncConnection, segment_id: UUID) -> int:
     """How many members the segment has."""
-    return (await connection.execute(_COUNT, {"segment_id": segment_id})).scalar_one()
+    return int((await connection.execute(_COUNT, {"segment_id": segment_id, "counted_max": COUNTED_MAX})).scalar_one())
 
 
 async def page_of_members(
@@ -77,7 +92,7 @@ async def page_of_members(
 async def count_past_members(connection: AsyncConnection, segment_id: UUID, at: int) -> int:
     """How many members the segment had at an instant (microseconds)."""
     values = {"segment_id": segment_id, "at": to_datetime(at)}
-    return (await connection.execute(_PAST_COUNT, values)).scalar_one()
+    return int((await connection.execute(_PAST_COUNT, values)).scalar_one())
 
 
 async def page_of_past_members(
@@ -86,11 +101,3 @@ async def page_of_past_members(
     """As `page_of_members`, of those who were members at an instant (microseconds), with that stay."""
     values = {"segment_id": segment_id, "at": to_datetime(at), "after": after or _FIRST, "rows_max": rows_max}
     return [Member(*row) for row in await connection.execute(_PAST_PAGE, values)]
-
-
-async def stream_members(connection: AsyncConnection, segment_id: UUID) -> AsyncGenerator[Sequence[Member]]:
-    """All members ascending by id, some at a time, by a cursor in the server; memory does not grow with them."""
-    options = {"yield_per": EXPORT_ROWS_AT_ONCE}
-    async with connection.stream(_ALL, {"segment_id": segment_id}, execution_options=options) as result:
-        async for rows in result.partitions(EXPORT_ROWS_AT_ONCE):
-            yield [Member(*row) for row in rows]

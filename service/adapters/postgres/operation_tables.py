@@ -98,3 +98,33 @@ workers = Table(
     column("mean_per_second", Float),
     now("at"),
 )
+
+#: What the roles have counted, summed over all processes and restarts; `labels` is a JSON list of their values.
+metric_totals = Table(
+    "metric_totals",
+    metadata,
+    column("name", Text, primary_key=True),
+    column("labels", Text, primary_key=True),
+    column("value", Float),
+    postgresql_with={"fillfactor": "50"},
+)
+
+#: Requests that came with an Idempotency-Key, and what was answered to them.
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    column("owner", Text, primary_key=True),
+    column("key", Text, primary_key=True),
+    # What the request may name new things with, whenever it runs.
+    column("id", Uuid),
+    column("fingerprint", LargeBinary),
+    # Whose run it is, and since when; real time.
+    column("lease", Uuid),
+    now("leased_at"),
+    column("status", Integer, nullable=True),
+    column("headers", JSONB, nullable=True),
+    column("body", LargeBinary, nullable=True),
+    now("created_at"),
+    UniqueConstraint("lease"),
+    Index(None, "created_at"),
+)

@@ -104,6 +104,8 @@ customers = Table(
     *[_column(f"{name}_subscribed", Boolean, nullable=True) for name in ("email", "sms", "push")],
     _column("traits", JSONB, server_default=text("'{}'")),
     Index(None, "external_id"),
+    # Written where an address changes alone; other updates of a row stay on its page.
+    Index("customers_email_idx", text("lower(email)"), postgresql_where=text("email IS NOT NULL")),
 )
 
 profiles = Table(
@@ -153,6 +155,8 @@ order_facts = _fact(
     _column("discount_codes", JSONB, nullable=True),
     _column("status", Text, nullable=True),
     _column("is_test", Boolean, server_default=text("false")),
+    # What analytics ask of late, as with refunds and orders below.
+    indexes=(Index("order_facts_cancelled_idx", "time", postgresql_where=text("kind = 'cancelled'")),),
 )
 
 refunds = _fact(
@@ -161,7 +165,7 @@ refunds = _fact(
     _column("event_id", CodePoints, primary_key=True),
     _column("order_id", CodePoints, nullable=True),
     _column("amount", BigInteger),
-    indexes=(Index("refunds_order_idx", "customer_id", "order_id"),),
+    indexes=(Index("refunds_order_idx", "customer_id", "order_id"), Index("refunds_time_idx", "time")),
 )
 
 customer_facts = _fact(
@@ -189,6 +193,8 @@ orders = Table(
     _column("amount", BigInteger),
     _column("products", ARRAY(CodePoints)),
     _column("categories", ARRAY(CodePoints)),
+    # What windows and trends of analytics sum, without a look at the rows.
+    Index("orders_placed_idx", "placed_at", postgresql_include=["customer_id", "amount"]),
     postgresql_with={"fillfactor": "90"},
 )
 
@@ -225,5 +231,10 @@ memberships = Table(
         postgresql_where=text("left_at IS NULL"),
     ),
     Index("memberships_past_idx", "segment_id", "customer_id", postgresql_where=text("left_at IS NOT NULL")),
+    # For a segment's history. Both only ever grow at their ends, and a stay that ends leaves the first for the second.
+    Index("memberships_open_idx", "segment_id", "joined_at", "customer_id", postgresql_where=text("left_at IS NULL")),
+    Index(
+        "memberships_ended_idx", "segment_id", "left_at", "customer_id", postgresql_where=text("left_at IS NOT NULL")
+    ),
     postgresql_with={"fillfactor": "85"},
 )

@@ -5,13 +5,17 @@ Nothing here shares code with the hot path: criteria go through criteria_sql, fi
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.adapters.postgres import counters
 from service.adapters.postgres.criteria_sql import Statement, prepare
 from service.adapters.postgres.database import Database
 from service.adapters.postgres.known_segments import (
@@ -64,9 +68,19 @@ async def verify(database: Database, segment_ids: Collection[UUID] | None, now: 
     async with database.snapshot() as connection:
         await prepare(connection)
         try:
-            return await verify_evidence(PostgresEvidence(connection), segment_ids, now)
+            report = await verify_evidence(PostgresEvidence(connection), segment_ids, now)
         except SegmentsUnusable as error:
             raise VerifyError(str(error)) from None
+    if segment_ids is None:
+        await _note_drift(database, len(report.customer_ids))
+    return report
+
+
+async def _note_drift(database: Database, customers: int) -> None:
+    """For /metrics; where the database is a copy that cannot be written to, the report is all there is."""
+    with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError, OSError):
+        async with database.session() as connection:
+            await counters.note(connection, counters.DRIFT_CUSTOMERS, customers)
 
 
 class PostgresEvidence:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
-from base64 import b64decode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Final, Literal, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Raw
 
 from service.core import identity, instants
 from service.core.events import model
 from service.core.events.check import Fault, checked_scalars, checked_text, has_null_character
+from service.core.events.envelope import Envelope, Headers, NoCloudEvent, read_envelope
+from service.core.events.upstream.adapt import Around, adapt
 from service.core.money import parse_minor_units
-
-Headers = Sequence[tuple[str, bytes | None]]
 
 _TRACE: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _PRICE: Final = re.compile(r"-?[0-9]{1,10}(\.[0-9]{1,4}0*)?")
@@ -34,19 +32,6 @@ class Rejected(NamedTuple):
     error: str
 
 
-class _Envelope(Struct):
-    """A CloudEvent in structured mode; `data` stays raw until the type is known."""
-
-    specversion: Literal["1.0"]
-    type: str
-    id: str
-    time: datetime
-    data: Raw = Raw(b"")
-    sequence: str | None = None
-    traceparent: str | None = None
-    data_base64: str | None = None
-
-
 class Rules(NamedTuple):
     """What the service's settings ask of an event."""
 
@@ -55,14 +40,15 @@ class Rules(NamedTuple):
     is_clock_fixed: bool
 
 
-_envelopes: Final = msgspec.json.Decoder(_Envelope)
-_times: Final = msgspec.json.Decoder(datetime)
+_encoder: Final = msgspec.json.Encoder(decimal_format="number")
 _data: Final[dict[str, msgspec.json.Decoder[model.Data]]] = {
     name: msgspec.json.Decoder(shape) for name, shape in model.TYPES.items()
 }
 
 
-def decode(value: bytes | None, headers: Headers, rules: Rules, now: int) -> model.Event | Rejected:
+def decode(
+    value: bytes | None, headers: Headers, rules: Rules, now: int, key: bytes | None = None
+) -> model.Event | list[model.Event] | Rejected:
     """Reads one record.
 
     Args:
@@ -70,16 +56,21 @@ def decode(value: bytes | None, headers: Headers, rules: Rules, now: int) -> mod
         headers: the record's headers as Kafka gave them.
         rules: currency and size to hold it to.
         now: the clock, in microseconds since the epoch.
+        key: the record's key; names the customer of webhooks whose body names none.
 
     Returns:
-        The event, or why it is none. Never raises for what a record holds.
+        The event, or why it is none; a list where the record is of another format that adapters map to ours. Never
+        raises for what a record holds.
     """
     if value is None:
         return Rejected("invalid_data", "The record has no value; an event needs one.")
     if len(value) > rules.bytes_max:
         return Rejected("too_large", f"The record has {len(value)} bytes; EVENT_BYTES_MAX allows {rules.bytes_max}.")
     try:
-        envelope = _envelope(value, headers)
+        try:
+            envelope = read_envelope(value, headers)
+        except NoCloudEvent as other:
+            return _adapted(other, value, key, rules, now)
         return _event(envelope, rules, now)
     except Fault as fault:
         return Rejected(fault.reason, str(fault))
@@ -91,71 +82,30 @@ def decode(value: bytes | None, headers: Headers, rules: Rules, now: int) -> mod
         return Rejected("invalid_data", "A value of the event is beyond all measure.")
 
 
-def _envelope(value: bytes, headers: Headers) -> _Envelope:
-    """The CloudEvent's attributes in either mode (CloudEvents 1.0 Kafka binding, section 3)."""
-    named = _header_texts(headers) if headers else {}
-    content_type = named.get("content-type", "").lower()
-    if "ce_specversion" in named and not content_type.startswith("application/cloudevents"):
-        return _binary(value, named)
-    if content_type.startswith("application/cloudevents-batch"):
-        raise Fault("A batch of CloudEvents in one record is not read; send one event a record.")
-    try:
-        envelope = _envelopes.decode(value)
-    except msgspec.ValidationError as error:
-        raise _why_no_envelope(value, error) from None
-    if "traceparent" in named:
-        envelope.traceparent = named["traceparent"]
-    if envelope.data_base64 is not None and not bytes(envelope.data):
-        try:
-            envelope.data = Raw(b64decode(envelope.data_base64, validate=True))
-        except ValueError:
-            raise Fault("data_base64: is not base64.") from None
-    return envelope
+def _adapted(other: NoCloudEvent, value: bytes, key: bytes | None, rules: Rules, now: int) -> list[model.Event]:
+    """Events of a record in another format: all of them are good, or the record is none."""
+    mapped = adapt(other.record, other.named, Around(value, key, instants.to_datetime(now), rules.currency))
+    if mapped is None:
+        raise other
+    return [
+        _event(
+            Envelope(
+                specversion="1.0",
+                type=one.type,
+                id=one.id,
+                time=one.time,
+                data=Raw(_encoder.encode(one.data)),
+                sequence=one.sequence,
+                traceparent=other.named.get("traceparent"),
+            ),
+            rules,
+            now,
+        )
+        for one in mapped
+    ]
 
 
-def _header_texts(headers: Headers) -> dict[str, str]:
-    texts = {}
-    for name, raw in headers:
-        try:
-            texts[name.lower()] = "" if raw is None else raw.decode()
-        except UnicodeDecodeError:
-            raise Fault(f"The header {name[:100]!r} is not UTF-8.") from None
-    return texts
-
-
-def _binary(value: bytes, named: dict[str, str]) -> _Envelope:
-    missing = [name for name in ("ce_type", "ce_id", "ce_time") if not named.get(name)]
-    if missing:
-        raise Fault(f"The header {missing[0]} is missing.")
-    if named["ce_specversion"] != "1.0":
-        raise Fault("ce_specversion: must be 1.0.")
-    try:
-        time = _times.decode(json.dumps(named["ce_time"]).encode())
-    except msgspec.DecodeError:
-        raise Fault("ce_time: must be RFC 3339 with an offset, such as 2024-02-29T12:00:00Z.") from None
-    return _Envelope(
-        specversion="1.0",
-        type=named["ce_type"],
-        id=named["ce_id"],
-        time=time,
-        data=Raw(value),
-        sequence=named.get("ce_sequence"),
-        traceparent=named.get("traceparent") or named.get("ce_traceparent"),
-    )
-
-
-def _why_no_envelope(value: bytes, error: msgspec.ValidationError) -> Fault:
-    """The most telling reason, found by reading the record once more without a type."""
-    record = msgspec.json.decode(value)
-    if not isinstance(record, dict) or "specversion" not in record:
-        return Fault("The record is no CloudEvent: it needs a JSON object with specversion, type, id and time.")
-    kind = record.get("type")
-    if isinstance(kind, str) and kind not in model.TYPES:
-        return Fault(f"type: {kind[:200]!r} is not known here.", "unknown_type")
-    return Fault(f"The envelope is not a CloudEvent: {error}.")
-
-
-def _event(envelope: _Envelope, rules: Rules, now: int) -> model.Event:
+def _event(envelope: Envelope, rules: Rules, now: int) -> model.Event:
     decoder = _data.get(envelope.type)
     if decoder is None:
         raise Fault(f"type: {envelope.type[:200]!r} is not known here.", "unknown_type")

@@ -1,0 +1,24 @@
+"""What the relay sends as a span; none, and no look at any record, unless somebody wants traces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from service.app.outgoing import OutgoingRecord
+from service.tracing import NO_SPAN, Message, Span, read_traceparent, spans
+
+
+def send_span(records: Sequence[OutgoingRecord]) -> Span:
+    """A span for one transaction's records. What leaves keeps the traceparent of the event that caused it."""
+    made = spans()
+    if made is None:
+        return NO_SPAN
+    messages: list[Message] = []
+    for _, _, _, headers in records:
+        named = dict(headers)
+        traceparent = read_traceparent(named.get("traceparent", b"").decode(errors="replace"))
+        if traceparent is not None:
+            message_id = named.get("ce_id", b"").decode(errors="replace")
+            messages.append((traceparent, {"messaging.message.id": message_id} if message_id else {}))
+    topics = sorted({topic for topic, _, _, _ in records})
+    return made.batch("send", topics, messages, {"messaging.batch.message_count": len(records)})

@@ -1,0 +1,118 @@
+"""Order Completed, Updated, Cancelled and Refunded after the Segment specification."""
+
+from __future__ import annotations
+
+from decimal import Context, Decimal
+from typing import Any, Final
+
+from service.core.events.check import Fault
+from service.core.events.upstream.fields import Fields, informative, quantity
+
+#: What the specification says of an amount without a currency.
+CURRENCY: Final = "USD"
+_EXACT: Final = Context(prec=100)
+_NO_AMOUNT: Final = (
+    "is missing; a refund needs its amount here (properties.total, or products with price and quantity), "
+    "for what an order's refund in full comes to depends on all that is known of the order."
+)
+
+
+def placed(properties: Fields, message: str) -> tuple[str, dict[str, Any]]:
+    """Order Completed: total, else revenue, else value."""
+    total = properties.first("total", "revenue", "value")
+    if total is None:
+        raise Fault(f"{properties.at('total')}: is missing; an order needs total or revenue.")
+    data = {"order_id": properties.needed_id("order_id"), "currency": _currency(properties), "total": total}
+    if "products" in properties.values:
+        data["items"] = _items(properties)
+    codes = _codes(properties)
+    if codes:
+        data["discount_codes"] = codes
+    return "order.placed", data
+
+
+def updated(properties: Fields, message: str) -> tuple[str, dict[str, Any]]:
+    """Order Updated: only what it names."""
+    data: dict[str, Any] = {"order_id": properties.needed_id("order_id")}
+    total = properties.first("total", "revenue", "value")
+    if total is not None:
+        data |= {"currency": _currency(properties), "total": total}
+    if properties.values.get("products") is not None:
+        data["items"] = _items(properties)
+    codes = _codes(properties)
+    if codes:
+        data["discount_codes"] = codes
+    return "order.updated", data
+
+
+def cancelled(properties: Fields, message: str) -> tuple[str, dict[str, Any]]:
+    """Order Cancelled."""
+    return "order.cancelled", {"order_id": properties.needed_id("order_id")}
+
+
+def refunded(properties: Fields, message: str) -> tuple[str, dict[str, Any]]:
+    """Order Refunded; a refund is named by refund_id, else by its message."""
+    amount = properties.first("total", "refund_amount", "revenue", "value")
+    return "order.refunded", {
+        "order_id": properties.needed_id("order_id"),
+        "refund_id": properties.id("refund_id") or message,
+        "currency": _currency(properties),
+        "amount": _of_products(properties) if amount is None else _without_sign(amount),
+    }
+
+
+def _without_sign(amount: Any) -> Any:
+    """Some senders write what goes back below zero; it is a refund either way."""
+    if isinstance(amount, str):
+        return amount.removeprefix("-")
+    return abs(amount) if isinstance(amount, int | Decimal) and not isinstance(amount, bool) else amount
+
+
+def _of_products(properties: Fields) -> str:
+    """The exact sum of price times quantity of the products that went back.
+
+    Raises:
+        Fault: there are none, or one has no price.
+    """
+    amount = Decimal(0)
+    products = properties.parts("products")
+    if not products:
+        raise Fault(f"{properties.at('total')}: {_NO_AMOUNT}")
+    for product in products:
+        pieces = product.first("quantity")
+        price, count = informative(product.first("price")), informative(1 if pieces is None else pieces)
+        if price is None or count is None:
+            raise Fault(f"{product.at('price')}: is no price with a quantity; {properties.at('total')} {_NO_AMOUNT}")
+        amount = _EXACT.add(amount, _EXACT.multiply(Decimal(price), Decimal(count)))
+    return str(amount)
+
+
+def _currency(properties: Fields) -> str:
+    return (properties.text("currency") or CURRENCY).upper()
+
+
+def _items(properties: Fields) -> list[dict[str, Any]]:
+    items = []
+    for product in properties.parts("products"):
+        item: dict[str, Any] = {"product_id": product.needed_id("product_id", "productId", "sku", "name")}
+        found = {
+            "category": product.text("category"),
+            "quantity": quantity(product.first("quantity")),
+            "unit_price": informative(product.first("price")),
+        }
+        items.append(item | {name: value for name, value in found.items() if value is not None})
+    return items
+
+
+def _codes(properties: Fields) -> list[dict[str, Any]]:
+    """The order's coupon with its discount, then those of its products."""
+    codes: dict[str, dict[str, Any]] = {}
+    coupon = properties.text("coupon")
+    if coupon:
+        amount = informative(properties.first("discount"))
+        codes[coupon] = {"code": coupon} | ({} if amount is None else {"amount": amount})
+    for product in properties.parts("products"):
+        of_product = product.text("coupon")
+        if of_product:
+            codes.setdefault(of_product, {"code": of_product})
+    return list(codes.values())
