@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import Field
 
 from service.adapters.postgres.members import page_of_members
 from service.adapters.postgres.segments import PostgresSegments
@@ -27,10 +26,9 @@ router: Final = APIRouter(prefix=BASE, tags=["segments"])
 
 
 class SegmentDetails(SegmentData):
-    """A segment with what belongs to it."""
+    """A segment with its customers, where these are asked for."""
 
-    campaigns: Annotated[list[dict[str, Any]], Field(description="Its campaigns")]
-    customers: Annotated[list[CustomerData] | None, Field(description="With include_customers")] = None
+    customers: list[CustomerData] | None = None
     customers_complete: bool | None = None
     customer_ids: list[UUID] | None = None
     customer_ids_complete: bool | None = None
@@ -55,7 +53,7 @@ async def read(
     async with services.database.snapshot() as connection:
         store = PostgresSegments(connection)
         found = await read_segment(store, segment_id)
-        data = shown_segment(found, await store.complete_to(services.clock())) | {"campaigns": []}
+        data = shown_segment(found, await store.complete_to(services.clock()))
         if include_customers:
             members = await page_of_members(connection, segment_id, None, CUSTOMERS_MAX + 1)
             ids = await store.member_ids(segment_id, CUSTOMER_IDS_MAX + 1)

@@ -148,6 +148,9 @@ class SegmentData(BaseModel):
     as_of: Annotated[
         datetime | None, Field(description="Membership is complete up to here; not in lists of segments")
     ] = None
+    campaigns: Annotated[list[dict[str, Any]] | None, Field(description="Its campaigns; not in lists of segments")] = (
+        None
+    )
     pins: Annotated[PinsChanged | None, Field(description="Of a static segment that was created with customers")] = None
 
 
@@ -252,7 +255,7 @@ def segment_data(segment: Segment) -> dict[str, Any]:
 
 def shown_segment(segment: Segment, complete_to: int) -> dict[str, Any]:
     """A segment as the answers about it alone show it, with the instant up to which its membership is complete."""
-    return {**segment_data(segment), "as_of": instants.to_text(complete_to)}
+    return {**segment_data(segment), "as_of": instants.to_text(complete_to), "campaigns": []}
 
 
 def pins_changed(report: PinReport) -> dict[str, Any]:

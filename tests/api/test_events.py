@@ -10,7 +10,7 @@ import secrets
 import signal
 import time
 from base64 import b64decode, b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -275,29 +275,29 @@ class TestSigned:
     @pytest.mark.parametrize(
         "headers",
         [
-            {"x-signature-256": ""},
-            {"x-signature-256": "sha256="},
-            {"x-signature-256": "sha256=" + "0" * 64},
-            {"x-signature-256": "sha1=" + "0" * 40},
-            {"x-hub-signature-256": plain(b"[] ")},
-            {"x-hub-signature-256": plain(b"[]", "x" * 40)},
-            {"x-hub-signature-256": "sha256=\u00e9"},
-            standard(b"[] "),
-            standard(b"[]", b64encode(b"y" * 32).decode()),
-            standard(b"[]", at=time.time() - 400),
-            standard(b"[]", at=time.time() + 400),
-            {**standard(b"[]"), "webhook-id": "msg_2"},
-            {**standard(b"[]"), "webhook-id": ""},
-            {**standard(b"[]"), "webhook-timestamp": "-1"},
-            {**standard(b"[]"), "webhook-timestamp": "9" * 30},
-            {**standard(b"[]"), "webhook-signature": ""},
-            {**standard(b"[]"), "webhook-signature": "v2," + standard(b"[]")["webhook-signature"][3:]},
-            {**standard(b"[]", at=1), "x-signature-256": plain(b"[]")},
+            lambda: {"x-signature-256": ""},
+            lambda: {"x-signature-256": "sha256="},
+            lambda: {"x-signature-256": "sha256=" + "0" * 64},
+            lambda: {"x-signature-256": "sha1=" + "0" * 40},
+            lambda: {"x-hub-signature-256": plain(b"[] ")},
+            lambda: {"x-hub-signature-256": plain(b"[]", "x" * 40)},
+            lambda: {"x-hub-signature-256": "sha256=\u00e9"},
+            lambda: standard(b"[] "),
+            lambda: standard(b"[]", b64encode(b"y" * 32).decode()),
+            lambda: standard(b"[]", at=time.time() - 400),
+            lambda: standard(b"[]", at=time.time() + 400),
+            lambda: {**standard(b"[]"), "webhook-id": "msg_2"},
+            lambda: {**standard(b"[]"), "webhook-id": ""},
+            lambda: {**standard(b"[]"), "webhook-timestamp": "-1"},
+            lambda: {**standard(b"[]"), "webhook-timestamp": "9" * 30},
+            lambda: {**standard(b"[]"), "webhook-signature": ""},
+            lambda: {**standard(b"[]"), "webhook-signature": "v2," + standard(b"[]")["webhook-signature"][3:]},
+            lambda: {**standard(b"[]", at=1), "x-signature-256": plain(b"[]")},
         ],
     )
-    async def test_refused(self, lonely: Door, headers: dict[str, str]) -> None:
+    async def test_refused(self, lonely: Door, headers: Callable[[], dict[str, str]]) -> None:
         """A wrong, old or missing part is a 401 with a sentence; the body is not looked at."""
-        encoded = {name: value.encode("latin-1") for name, value in headers.items()}
+        encoded = {name: value.encode("latin-1") for name, value in headers().items()}
         response = await lonely.client.post(PATH, content=b"[]", headers=encoded)
 
         assert response.status_code == 401
