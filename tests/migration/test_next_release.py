@@ -37,7 +37,7 @@ async def test_this_release_on_the_schema_of_the_next(
         events = shop.events(customers=30, count=600)
         made.publish(events[:300], "--topic", made.orders)
         async with database.session() as connection:
-            # One lock at a time, as migrations must: two in one transaction can meet a batch that took them the other way.
+            # One lock at a time, as migrations must: a batch may take two of them the other way round.
             for statement in EXPAND.strip().split("\n"):
                 await connection.execute(statement)
         made.publish(events[300:], "--topic", made.orders)
