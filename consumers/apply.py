@@ -18,6 +18,7 @@ from consumers.counting import count_batch
 from consumers.failures import Verdict, verdict_of
 from consumers.spans import batch_span
 from service.app import metrics
+from service.app.batch import Outcome
 from service.app.ingest import Decoded, Record, dead_letter, decode_batch, ingest
 from service.app.ports import Offset
 from service.bootstrap import Runtime
@@ -89,9 +90,15 @@ class Applier:
                 segmentation__dead_letters=len(outcome.letters),
             )
         crash_point("batch-committed")
-        seconds = time.perf_counter() - started
-        count_batch(runtime.tally, decoded, outcome, runtime.clock(), seconds)
         self._collect_garbage()
+        self._tell(decoded, outcome, time.perf_counter() - started)
+
+    def _tell(self, decoded: Decoded, outcome: Outcome, seconds: float) -> None:
+        """Figures of a batch that is applied; a fault in here must not make anybody try it again."""
+        try:
+            count_batch(self._runtime.tally, decoded, outcome, self._runtime.clock(), seconds)
+        except Exception as error:
+            log.warning("batch not counted", error=type(error).__name__)
         log.debug(
             "batch applied",
             events=len(decoded.places),

@@ -18,7 +18,8 @@ def send_span(records: Sequence[OutgoingRecord]) -> Span:
         named = dict(headers)
         traceparent = read_traceparent(named.get("traceparent", b"").decode(errors="replace"))
         if traceparent is not None:
-            message_id = named.get("ce_id", b"").decode(errors="replace")
+            # Ids of dead letters are their senders', who may have put a customer's id into them.
+            message_id = "" if "x-reason" in named else named.get("ce_id", b"").decode(errors="replace")
             messages.append((traceparent, {"messaging.message.id": message_id} if message_id else {}))
     topics = sorted({topic for topic, _, _, _ in records})
     return made.batch("send", topics, messages, {"messaging.batch.message_count": len(records)})

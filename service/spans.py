@@ -119,14 +119,19 @@ class _Span:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        error_type = kind.__name__ if kind is not None else ""
+        structlog.contextvars.reset_contextvars(**self._bound)
+        try:
+            self._finish(kind.__name__ if kind is not None else "")
+        except Exception as fault:  # what the block did is done, whether anybody is told of it or not
+            log.warning("span not ended", error=type(fault).__name__)
+
+    def _finish(self, error_type: str) -> None:
         if error_type:
             self._span.set_attribute("error.type", error_type)
             self._span.set_status(Status(StatusCode.ERROR))
         self._span.end()
         if self._end is not None:
             self._end(error_type)
-        structlog.contextvars.reset_contextvars(**self._bound)
 
     def note(self, **attributes: str | int) -> None:
         """See Span."""

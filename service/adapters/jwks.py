@@ -14,6 +14,7 @@ from typing import Any, Final
 import jwt
 import requests
 import structlog
+from urllib3.exceptions import HTTPError
 
 from service.app.exact_json import JsonError, loads
 from service.app.tokens import PUBLIC_ALGORITHMS, KeysUnavailable
@@ -70,7 +71,7 @@ class KeySet:
             self._tried_at = now
             try:
                 self._keys = await asyncio.to_thread(_fetch, self._url)
-            except (requests.RequestException, JsonError, jwt.PyJWTError, ValueError) as error:
+            except (requests.RequestException, HTTPError, JsonError, jwt.PyJWTError, ValueError) as error:
                 _log.warning("public keys cannot be read", error=type(error).__name__)
                 return
             self._read_at = now
@@ -86,16 +87,27 @@ def _fetch(url: str) -> list[jwt.PyJWK]:
     """
     with requests.get(url, timeout=FETCH_SECONDS_MAX, stream=True, allow_redirects=False) as response:
         response.raise_for_status()
-        raw = response.raw.read(KEYS_BYTES_MAX + 1, decode_content=True)
-    if response.status_code != requests.codes.ok or len(raw) > KEYS_BYTES_MAX:
-        msg = "the answer is not 200, or larger than KEYS_BYTES_MAX"
-        raise ValueError(msg)
+        if response.status_code != requests.codes.ok:
+            msg = "the answer is not 200"
+            raise ValueError(msg)
+        raw = _body(response)
     source = loads(raw, allow_repeats=False)
     keys = source.get("keys") if isinstance(source, dict) else None
     if not isinstance(keys, list):
         msg = "the answer has no list of keys"
         raise ValueError(msg)
     return [key for one in keys[:KEYS_MAX] if (key := _usable(one)) is not None]
+
+
+def _body(response: requests.Response) -> bytes:
+    """The answer's body. Read as it comes, for a provider that drips must not hold the thread for ever."""
+    raw, until = b"", time.monotonic() + FETCH_SECONDS_MAX
+    while part := response.raw.read1(KEYS_BYTES_MAX, decode_content=True):
+        raw += part
+        if len(raw) > KEYS_BYTES_MAX or time.monotonic() > until:
+            msg = "the answer is larger than KEYS_BYTES_MAX, or takes longer than FETCH_SECONDS_MAX"
+            raise ValueError(msg)
+    return raw
 
 
 def _usable(source: Any) -> jwt.PyJWK | None:

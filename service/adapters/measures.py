@@ -47,7 +47,7 @@ class Measures:
 
     async def _look(self) -> Values:
         for name, ask in self._parts.items():
-            if name not in self._asking:
+            if name not in self._asking or self._asking[name].done():
                 self._asking[name] = asyncio.create_task(_asked(ask))
         await asyncio.wait(self._asking.values(), timeout=PART_SECONDS_MAX)
         found: Values = {}

@@ -57,6 +57,18 @@ _SENTENCES: Final = {
 }
 
 
+#: What routes refuse a request with, before anything was done; each has its answer below.
+REFUSALS: Final = (
+    SegmentMissing,
+    SegmentConflict,
+    RevisionMismatch,
+    SegmentRefused,
+    CriteriaError,
+    RequestValidationError,
+    HTTPException,
+)
+
+
 class Fault(NamedTuple):
     """One thing that is wrong with a request: where, what and how to mend it."""
 

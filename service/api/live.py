@@ -147,7 +147,7 @@ def _seconds_left(websocket: WebSocket) -> float:
     scheme_and_token = websocket.headers.get("authorization")
     token = websocket.query_params["token"] if scheme_and_token is None else scheme_and_token.partition(" ")[2]
     claims: dict[str, Any] = jwt.decode(token.strip(), options={"verify_signature": False})
-    return float(min(max(0.0, claims["exp"] + LEEWAY_SECONDS - time.time()), SECONDS_MAX))
+    return float(min(max(0.0, float(claims["exp"]) + LEEWAY_SECONDS - time.time()), SECONDS_MAX))
 
 
 async def _segments(websocket: WebSocket) -> frozenset[UUID] | None:

@@ -16,7 +16,7 @@ from service.adapters.postgres import idempotency
 from service.adapters.postgres.idempotency import KEY_HOURS_MAX, Claim, KeptAnswer, KeyBusy, KeyReused
 from service.api.auth import requirement_of
 from service.api.bodies import read_bytes
-from service.api.errors import ApiError, Fault, refused
+from service.api.errors import REFUSALS, STATUS, ApiError, Fault, refused
 from service.api.services import services_of
 
 HEADER: Final = "idempotency-key"
@@ -68,7 +68,8 @@ def once_id(request: Request) -> UUID:
 async def _once(request: Request, handler: Handler) -> Response:
     """Answers what was answered, or runs the request and keeps its answer.
 
-    Failures are not kept: nothing was changed by them, or what was is not done twice by running it again.
+    Failures are not kept. A request that was refused may come again mended, under the same key; after any other failure
+    something may have been done, so that the same request comes again under the same id.
     """
     key = _key_of(request)
     # Before anything of the request is looked up: whose keys they are, and whether they may ask at all.
@@ -91,14 +92,24 @@ async def _once(request: Request, handler: Handler) -> Response:
     request.state.claim = found
     try:
         response = await handler(Request(request.scope, _replaying(body)))
-    except BaseException:
+    except BaseException as error:
         async with database.transaction() as connection:
-            await idempotency.release(connection, found)
+            if _is_refusal(error):
+                await idempotency.forget(connection, found)
+            else:
+                await idempotency.release(connection, found)
         raise
     headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
     async with database.transaction() as connection:
         await idempotency.keep(connection, found, KeptAnswer(response.status_code, headers, bytes(response.body)))
     return response
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether the request was found wrong, before anything was done."""
+    if isinstance(error, ApiError):
+        return STATUS[error.code][0] < STATUS["internal"][0]
+    return isinstance(error, REFUSALS)
 
 
 def _key_of(request: Request) -> str:

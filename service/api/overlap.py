@@ -16,6 +16,7 @@ from service.api.bodies import answer
 from service.api.errors import Fault, refused
 from service.api.schemas import Answer
 from service.api.segments import BASE, Reader
+from service.api.unhurried import in_thread
 from service.app.overlap import SEGMENTS_MAX, SegmentsError, overlap_data, segment_ids_of
 from service.app.segments import read_segment
 
@@ -72,4 +73,4 @@ async def overlap(
         named = PostgresSegments(store.connection)
         found = [await read_segment(named, one) for one in segment_ids]
         counted = await PostgresOverlap(store.connection).overlap(segment_ids, asked.at)
-    return answer(overlap_data(counted, found, asked.at), f"{len(found)} segments")
+    return answer(await in_thread(overlap_data, counted, found, asked.at), f"{len(found)} segments")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from decimal import Decimal
+from functools import cached_property
+from itertools import accumulate
 from typing import Any, Final, Protocol
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -78,20 +80,30 @@ class Flow:
 
     def count_at(self, instant: int) -> int:
         """Members at one of the instants."""
-        place = self.instants.index(instant)
-        return sum(
-            count for (joined, left), count in self.stays.items() if joined <= place and (left is None or left > place)
-        )
+        return self._joins[instant] - self._leaves[instant]
 
     def joined(self, after: int, until: int) -> int:
         """Joins between two of the instants, without the first, with the last."""
-        places = range(self.instants.index(after) + 1, self.instants.index(until) + 1)
-        return sum(count for (joined, _), count in self.stays.items() if joined in places)
+        return self._joins[until] - self._joins[after]
 
     def left(self, after: int, until: int) -> int:
         """Leaves between two of the instants, without the first, with the last."""
-        places = range(self.instants.index(after) + 1, self.instants.index(until) + 1)
-        return sum(count for (_, left), count in self.stays.items() if left in places)
+        return self._leaves[until] - self._leaves[after]
+
+    @cached_property
+    def _joins(self) -> Mapping[int, int]:
+        return self._up_to((joined, count) for (joined, _), count in self.stays.items())
+
+    @cached_property
+    def _leaves(self) -> Mapping[int, int]:
+        return self._up_to((left, count) for (_, left), count in self.stays.items() if left is not None)
+
+    def _up_to(self, counts: Iterable[tuple[int, int]]) -> Mapping[int, int]:
+        """How many there were up to each of the instants; a stay never ends at a place before its own."""
+        places = [0] * (len(self.instants) + 1)
+        for place, count in counts:
+            places[min(place, len(self.instants))] += count
+        return dict(zip(self.instants, accumulate(places), strict=False))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from service.adapters import jwks
 from service.adapters.jwks import KEYS_PAUSE_SECONDS, KEYS_SECONDS_MAX, KEYS_STALE_SECONDS_MAX, KeySet
 from service.app.tokens import KeysUnavailable, TokenError, TokenRules
 from service.settings import SettingsError, load_settings
@@ -42,7 +43,9 @@ class Provider:
 
     def __init__(self) -> None:
         self.status, self.body, self.asked = 200, b"", 0
+        self.missing_bytes = 0  # so many are announced and never come
         self.url = ""
+        self.going_on = threading.Event()
 
     def show(self, *keys: dict[str, Any]) -> None:
         """Publishes these keys and no others."""
@@ -59,9 +62,12 @@ def provider() -> Iterator[Provider]:
             made.asked += 1
             self.send_response(made.status)
             self.send_header("location", made.url + "/elsewhere")
-            self.send_header("content-length", str(len(made.body)))
+            self.send_header("content-length", str(len(made.body) + made.missing_bytes))
             self.end_headers()
             self.wfile.write(made.body)
+            if made.missing_bytes:
+                self.wfile.flush()
+                made.going_on.wait(5)
 
         def log_message(self, *_: Any) -> None:
             """Quiet."""
@@ -71,6 +77,7 @@ def provider() -> Iterator[Provider]:
     thread.start()
     made.url = f"http://127.0.0.1:{server.server_port}/jwks.json"
     yield made
+    made.going_on.set()
     server.shutdown()
     server.server_close()
 
@@ -160,6 +167,19 @@ async def test_provider_away(provider: Provider) -> None:
     provider.status = 200
     rules.now += KEYS_PAUSE_SECONDS + 1
     await rules.rules.accept(token)
+
+
+async def test_provider_stalls(provider: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider that begins to answer and goes no further is away; the keys it had go on to be good."""
+    provider.show(public(RSA, "r"))
+    rules = Rules(provider)
+    token = signed(RSA, "r", "RS256")
+    await rules.rules.accept(token)
+    monkeypatch.setattr(jwks, "FETCH_SECONDS_MAX", 0.3)
+    provider.missing_bytes = 10
+    rules.now += KEYS_SECONDS_MAX + 1
+
+    assert (await rules.rules.accept(token)).sub == "u-1"
 
 
 @pytest.mark.parametrize(

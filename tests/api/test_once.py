@@ -11,6 +11,7 @@ from sqlalchemy import func, insert, select, update
 
 from service.adapters.postgres import idempotency, tables
 from service.adapters.postgres.operation_tables import idempotency_keys
+from service.api import segments as routes
 from service.app.tokens import Permission
 from tests.api.support import BASE, BIG, Api, bearer, token
 
@@ -98,6 +99,24 @@ async def test_cut_short(api: Api, seconds: int) -> None:
     else:
         assert again.status_code == 409
         assert "retry-after" in again.headers
+
+
+async def test_failed_half_way(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that failed after it had made something goes on with that when it comes again."""
+    body = {**NEW, "segment_type": "static", "criteria": None, "customer_ids": ["C-1"]}
+
+    async def fail(*_: Any) -> None:
+        raise ConnectionError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(routes, "change_by_hand", fail)
+        failed = await post(api, "k-1", json=body)
+    again = await post(api, "k-1", json=body)
+
+    assert (failed.status_code, again.status_code) == (503, 201)
+    assert again.json()["data"]["id"] in failed.json()["message"]
+    assert again.json()["data"]["pins"]["added"] == 1
+    assert await segments(api) == 1
 
 
 async def test_expired(api: Api) -> None:

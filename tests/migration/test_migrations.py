@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -26,6 +27,16 @@ async def test_down_and_up_again(database: Database) -> None:
     await migrate(database.engine)
     await migrate(database.engine)
     assert await current_revision(database.engine) == head_revision()
+
+
+async def test_several_at_once(database: Database) -> None:
+    """Runners that start together wait for each other; none fails, and every index is whole."""
+    await migrate(database.engine, "base")
+    await asyncio.gather(*(migrate(database.engine) for _ in range(4)))
+
+    assert await current_revision(database.engine) == head_revision()
+    async with database.session() as connection:
+        assert await connection.fetch("SELECT indexrelid::regclass FROM pg_index WHERE NOT indisvalid") == []
 
 
 async def test_no_drift(database: Database) -> None:

@@ -18,6 +18,8 @@ UPPER = "0A000000-0000-4000-8000-000000000001"
         (b'{"customer_id": "\\u00e4\\"b"}', None, 'ä"b'),
         (b'{"customer_id": "%b"}' % UPPER.encode(), None, UPPER.lower()),
         (b"{broken", b"a", "a"),
+        # A webhook of Shopify whose topic was not forwarded.
+        (b'{"id": 1, "email": "a@b.c", "customer": {"email": "a@b.c", "id": 77}}', None, "77"),
         (b'{"type": "track", "userId": "a", "properties": {"n": "Ada"}}', None, "a"),
         (None, b"a", "a"),
         (b'{"customer_id": ""}', b"a", "a"),

@@ -43,6 +43,26 @@ def shown(event: Event) -> dict[str, Any]:
     return {"type": event.type, "id": event.id, "time": at, **sequence, "data": data}
 
 
+def test_empty_ids_are_missing_ones() -> None:
+    """A line or a code without any name is left out; the order it belongs to is not."""
+    lines = [
+        {"product_id": None, "sku": "", "title": "Tip", "price": "2.00"},
+        {"product_id": "", "sku": "", "title": "", "name": None},
+    ]
+    body = {"id": 1, "customer": {"id": 7}, "currency": "USD", "total_price": "9.00"}
+    times = dict.fromkeys(("created_at", "processed_at", "updated_at"), "2024-05-01T10:00:00Z")
+    order = webhook("orders/create", {**body, **times, "line_items": lines, "discount_codes": [{"code": ""}]})[0]
+    products = [{"product_id": "", "sku": "x"}, {"variant": "red"}]
+    call = {"type": "track", "event": "Order Completed", "messageId": "m", "userId": "u"}
+    bought = {"order_id": "1", "total": 9, "products": products}
+    track = read({**call, "timestamp": times["created_at"], "properties": bought})
+
+    assert [one["product_id"] for one in shown(order)["data"]["items"]] == ["Tip"]
+    assert not shown(order)["data"].get("discount_codes")
+    assert isinstance(track, list), track
+    assert [one["product_id"] for one in shown(track[0])["data"]["items"]] == ["x"]
+
+
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_golden(path: Path) -> None:
     """Each record of the folder means exactly the events, or the dead letter, that its file says."""

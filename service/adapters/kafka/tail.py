@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 from service.adapters.kafka.offsets import OffsetReader
 from service.adapters.kafka.options import connection_options
 from service.app.live import LiveChange, Tail, TailAway
-from service.settings import Settings
+from service.settings import Settings, SettingsError
 
 RECORDS_AT_ONCE_MAX: Final = 500
 READ_MS_MAX: Final = 1_000
@@ -43,10 +43,14 @@ async def open_tail(settings: Settings) -> AsyncIterator[Tail]:
     """Everything that is committed to the membership topic from now on; positions outlive a restart of the broker.
 
     Raises:
-        TailAway: the broker is out of reach, or there is no such topic.
+        TailAway: no broker is named, it is out of reach, or there is no such topic.
     """
+    try:
+        options = connection_options(settings)
+    except SettingsError as error:
+        raise TailAway(str(error)) from error
     consumer = AIOKafkaConsumer(
-        **connection_options(settings),
+        **options,
         group_id=None,
         isolation_level="read_committed",
         enable_auto_commit=False,

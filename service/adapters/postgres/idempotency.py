@@ -93,9 +93,15 @@ async def keep(connection: AsyncConnection, claim: Claim, answer: KeptAnswer) ->
     await connection.execute(update(idempotency_keys).where(_key.lease == claim.lease).values(**values))
 
 
-async def release(connection: AsyncConnection, claim: Claim) -> None:
+async def forget(connection: AsyncConnection, claim: Claim) -> None:
     """Forgets a request that changed nothing, so that it may come again mended."""
     await connection.execute(delete(idempotency_keys).where(_key.lease == claim.lease))
+
+
+async def release(connection: AsyncConnection, claim: Claim) -> None:
+    """Ends the lease of a request that failed, so that the same one may run again at once, under the same id."""
+    ended = update(idempotency_keys).where(_key.lease == claim.lease)
+    await connection.execute(ended.values(leased_at=func.to_timestamp(0)))
 
 
 async def _forget_expired(connection: AsyncConnection) -> None:

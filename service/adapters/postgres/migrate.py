@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Final
 
@@ -10,13 +11,14 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 import migrations
 
 #: Key of the advisory lock that lets one `segments migrate` run at a time.
 MIGRATION_LOCK: Final = 7_300_001
 LOCK_TIMEOUT_SECONDS: Final = 5
+LOCK_PAUSE_SECONDS: Final = 0.2
 
 
 def alembic_config(connection: Connection) -> Config:
@@ -39,7 +41,7 @@ def head_revision() -> str:
 async def migrate(engine: AsyncEngine, revision: str = "head") -> None:
     """Brings the schema to a revision; waits for another runner to finish first."""
     async with engine.connect() as connection:
-        await connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+        await _wait_for_turn(connection)
         # A migration that waits for a lock stalls everyone queued behind it: better to fail and be run again.
         await connection.execute(text(f"SET lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'"))
         await connection.commit()
@@ -54,6 +56,14 @@ async def migrate(engine: AsyncEngine, revision: str = "head") -> None:
             await connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": MIGRATION_LOCK})
             await connection.execute(text("RESET lock_timeout"))
             await connection.commit()
+
+
+async def _wait_for_turn(connection: AsyncConnection) -> None:
+    """Asks again and again and never within a statement: an index that is made CONCURRENTLY waits for those."""
+    while not (await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": MIGRATION_LOCK})).scalar():
+        await connection.commit()
+        await asyncio.sleep(LOCK_PAUSE_SECONDS)
+    await connection.commit()
 
 
 async def current_revision(engine: AsyncEngine) -> str | None:

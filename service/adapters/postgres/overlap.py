@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.app.overlap import Overlap
-from service.core.instants import to_datetime
+from service.core.instants import MISSING, to_datetime
 
 #: Stays of a customer in a segment never overlap, so that each bit is added once.
 _SETS: Final = text("""/* segment_overlap - How many customers are in which of these segments. */
@@ -25,7 +25,8 @@ FROM (
 ) AS sets
 GROUP BY held
 """)
-_CUSTOMERS: Final = text("SELECT count(*) FROM profiles WHERE first_seen_at <= :at")
+#: Who is on a list and has no event yet is no customer.
+_CUSTOMERS: Final = text("SELECT count(*) FROM profiles WHERE first_seen_at <= :at AND first_seen_at > :missing")
 
 
 class PostgresOverlap:
@@ -37,5 +38,5 @@ class PostgresOverlap:
     async def overlap(self, segment_ids: Sequence[UUID], at: int) -> Overlap:
         """See OverlapStore."""
         rows = await self.connection.execute(_SETS, {"segment_ids": list(segment_ids), "as_of": to_datetime(at)})
-        customers = (await self.connection.execute(_CUSTOMERS, {"at": at})).scalar_one()
+        customers = (await self.connection.execute(_CUSTOMERS, {"at": at, "missing": MISSING})).scalar_one()
         return Overlap(customers, {row[0]: row[1] for row in rows})

@@ -27,7 +27,7 @@ def owner_of(value: bytes | None, key: bytes | None, headers: Headers = ()) -> U
     if webhook is not None:
         return _customer(json.dumps(webhook))
     named = _NAMED.search(raw)
-    found = (named and (named[1] or named[2])) or None
+    found = (named and (named[1] or named[2])) or _shopify_customer(raw)
     return (_customer(found) if found else None) or _customer(json.dumps((key or b"").decode(errors="replace")))
 
 
@@ -39,8 +39,8 @@ def _of_webhook(raw: bytes, key: bytes | None, headers: Headers) -> str | None:
     try:
         record = json.loads(raw)
     except (ValueError, RecursionError):
-        found = _SHOPIFY.search(raw)
-        return found[1].strip(b'"').decode(errors="replace") if found else None
+        found = _shopify_customer(raw)
+        return found.strip(b'"').decode(errors="replace") if found else None
     kind = topic_of(record, {} if topic is None else {TOPIC_HEADER: topic.decode(errors="replace")})
     if kind is None:
         return None
@@ -51,6 +51,12 @@ def _of_webhook(raw: bytes, key: bytes | None, headers: Headers) -> str | None:
         return body.part("customer").id("id", "admin_graphql_api_id") or customer_of_key(key)
     except Fault:
         return None
+
+
+def _shopify_customer(raw: bytes) -> bytes | None:
+    """Also of a webhook whose topic was not forwarded, so that nothing knows it as one."""
+    found = _SHOPIFY.search(raw)
+    return found[1] if found else None
 
 
 def _customer(text: bytes | str) -> UUID | None:

@@ -7,11 +7,13 @@ from datetime import timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import delete, insert
 
+from service.adapters.postgres import tables
 from service.adapters.postgres.analytics import analytics_store
 from service.adapters.postgres.cohorts import PostgresCohorts
 from service.adapters.postgres.database import Database
@@ -22,8 +24,10 @@ from service.app.cohorts import CohortQuestion, Kind, cohorts
 from service.app.flows import flows
 from service.app.overlap import shared_counts
 from service.core import instants
+from service.core.instants import MISSING
 from service.core.ratios import ratio
 from tests.analytics_oracle import EPOCH, Oracle, days_of
+from tests.api.support import profile
 from tests.conftest import database_copy
 from tests.integration.analytics import golden, random_world
 from tests.integration.analytics.support import add_segment, days, world
@@ -68,6 +72,20 @@ async def test_golden_overlap(made: tuple[Database, UUID, UUID]) -> None:
     assert str(ratio(2, 4 + 3 - 2)) == "0.4000"
     assert found.customers == 8
     assert str(ratio(2 * found.customers, 4 * 3)) == "1.3333"
+
+
+async def test_who_is_on_a_list_alone_is_no_customer(made: tuple[Database, UUID, UUID]) -> None:
+    """An id that no event has named yet does not count among everybody."""
+    database, first, second = made
+    async with database.transaction() as connection:
+        values = profile(uuid4(), first_seen_at=MISSING, evaluated_to=MISSING)
+        await connection.execute(insert(tables.profiles).values(**values))
+    async with analytics_store(database, 60, "TESTS", is_live=False) as store:
+        found = await PostgresOverlap(store.connection).overlap([first, second], golden.AT)
+    async with database.transaction() as connection:
+        await connection.execute(delete(tables.profiles).where(tables.profiles.c.customer_id == values["customer_id"]))
+
+    assert found.customers == 8
 
 
 async def test_golden_flows(made: tuple[Database, UUID, UUID]) -> None:

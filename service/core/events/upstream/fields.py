@@ -68,9 +68,9 @@ class Fields:
         return [type(self)(one, f"{self.at(name)}[{index}]") for index, one in enumerate(found)]
 
     def id(self, *names: str) -> str | None:
-        """An id as text, whole numbers as decimal digits; None where it is missing or empty."""
-        found = self.first(*names)
-        if found is None or found == "":
+        """The first id that is there, as text, whole numbers as decimal digits; empty ones count as missing."""
+        found = next((one for name in names if (one := self.values.get(name)) not in (None, "")), None)
+        if found is None:
             return None
         if isinstance(found, str):
             return found

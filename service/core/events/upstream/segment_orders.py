@@ -94,7 +94,10 @@ def _currency(properties: Fields) -> str:
 def _items(properties: Fields) -> list[dict[str, Any]]:
     items = []
     for product in properties.parts("products"):
-        item: dict[str, Any] = {"product_id": product.needed_id("product_id", "productId", "sku", "name")}
+        product_id = product.id("product_id", "productId", "sku", "name")
+        if product_id is None:
+            continue
+        item: dict[str, Any] = {"product_id": product_id}
         found = {
             "category": product.text("category"),
             "quantity": quantity(product.first("quantity")),

@@ -128,7 +128,10 @@ def _items(body: ShopFields) -> list[dict[str, Any]]:
         if pieces == 0:
             continue
         # What is sold without a product in the catalogue has a sku or at least a title.
-        item: dict[str, Any] = {"product_id": line.needed_id("product_id", "sku", "title", "name", "id")}
+        product_id = line.id("product_id", "sku", "title", "name", "id")
+        if product_id is None:
+            continue
+        item: dict[str, Any] = {"product_id": product_id}
         found = {
             "category": line.text("category", "product_type"),
             "quantity": pieces,
@@ -141,6 +144,7 @@ def _items(body: ShopFields) -> list[dict[str, Any]]:
 def _codes(body: ShopFields) -> list[dict[str, Any]]:
     codes = []
     for one in body.parts("discount_codes"):
-        amount = informative(one.first("amount"))
-        codes.append({"code": one.needed_id("code")} | ({} if amount is None else {"amount": amount}))
+        code, amount = one.id("code"), informative(one.first("amount"))
+        if code is not None:
+            codes.append({"code": code} | ({} if amount is None else {"amount": amount}))
     return codes
