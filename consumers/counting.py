@@ -17,7 +17,7 @@ UNKNOWN: Final = "unknown"
 
 
 def count_batch(tally: Tally, decoded: Decoded, outcome: Outcome, now: int, seconds: float) -> None:
-    """Counts every record of the batch exactly once, by type and outcome.
+    """Counts every event of the batch exactly once, by type and outcome; some records hold several.
 
     applied: its fact was stored now. duplicate: all of it was known, dead letters read again among them. stale: of a
     customer erased before. dead: set aside for any other reason.

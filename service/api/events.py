@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Self
@@ -25,12 +24,12 @@ from service.app.publishing import address_of
 from service.app.tokens import Identity, Permission
 from service.core.events.decode import Rules
 from service.settings import Settings, SettingsError
+from service.tracing import read_traceparent
 
 PATH: Final = "/api/events"
 BODY_BYTES_MAX: Final = 4_194_304
 #: Who speaks where a signature does instead of a token.
 SIGNER: Final = Identity("events-hmac", "Signed events", frozenset({str(Permission.WRITE_EVENTS)}))
-_TRACE: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _CHALLENGE: Final = {"www-authenticate": "Bearer"}
 
 log = structlog.get_logger(__name__)
@@ -145,8 +144,7 @@ async def post_events(
     found = faults_of_events(events, intake.rules, services_of(request).clock())
     if found:
         raise refused([Fault(*fault) for fault in found])
-    trace = request.headers.get("traceparent", "")
-    own = trace if _TRACE.fullmatch(trace) else None
+    own = read_traceparent(request.headers.get("traceparent"))
     try:
         await intake.publisher.send([intake.outbound(raw, own) for raw in events])
     except (BrokerAway, SettingsError):

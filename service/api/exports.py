@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, aclosing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import IO, Annotated, Final
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from service.adapters.postgres.database import Database
 from service.adapters.postgres.exports import count_exported, stream_members
@@ -21,6 +21,7 @@ from service.api.errors import ApiError, Fault, refused
 from service.api.members import AsOf, instant_of
 from service.api.segments import BASE, Reader, SegmentPath, segment_id_of
 from service.api.services import Services, services_of
+from service.api.turns import turn
 from service.api.unhurried import in_thread, unless_gone
 from service.app.exports import (
     CSV,
@@ -38,6 +39,8 @@ from service.app.tokens import Permission
 
 #: How long an export waits for others to end before it is refused.
 EXPORT_WAIT_SECONDS_MAX: Final = 30
+#: How long a client may let a part of an export lie.
+SEND_SECONDS_MAX: Final = 60
 FILE_BYTES_AT_ONCE: Final = 262_144
 XLSX_MEDIA_TYPE: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
@@ -102,22 +105,8 @@ async def export(
     return WorkbookExport(services, wanted, Cells(columns, can_read_pii=can_read_pii))
 
 
-@asynccontextmanager
-async def _turn(services: Services) -> AsyncIterator[None]:
-    """Takes a turn for the length of the block.
-
-    Raises:
-        ApiError: too many exports are under way.
-    """
-    try:
-        await asyncio.wait_for(services.exports.acquire(), EXPORT_WAIT_SECONDS_MAX)
-    except TimeoutError:
-        message = "Too many exports are under way; try again in a minute"
-        raise ApiError("too_many", message, headers={"retry-after": "60"}) from None
-    try:
-        yield
-    finally:
-        services.exports.release()
+def _turn(services: Services) -> AbstractAsyncContextManager[None]:
+    return turn(services.exports, EXPORT_WAIT_SECONDS_MAX, "exports")
 
 
 def _headers(wanted: Export, ending: str) -> dict[str, str]:
@@ -133,13 +122,18 @@ class CsvExport(StreamingResponse):
         super().__init__(self._stream, headers=_headers(wanted, "csv"), media_type="text/csv; charset=utf-8")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Sends all lines.
+        """Sends all lines, as long as the client goes on to read.
 
         Raises:
             ApiError: too many exports are under way.
+            ClientDisconnect: the client has gone, or reads no more.
         """
+
+        async def send_in_time(message: Message) -> None:
+            await asyncio.wait_for(send(message), SEND_SECONDS_MAX)
+
         async with _turn(self._services), aclosing(self._stream):
-            await super().__call__(scope, receive, send)
+            await super().__call__(scope, receive, send_in_time)
 
 
 async def csv_of(database: Database, wanted: Export, lines: CsvLines) -> AsyncGenerator[str]:
@@ -172,12 +166,13 @@ class WorkbookExport(Response):
                 path = Path(folder, "export.xlsx")
                 await unless_gone(receive, self._make(path))
                 file = await in_thread(_opened, path)
-            with file:  # the disk has no name for it any more
-                size = file.seek(0, 2)
-                file.seek(0)
-                headers = {**_headers(self._wanted, "xlsx"), "content-length": str(size)}
-                async with aclosing(_parts_of(file)) as parts:
-                    await StreamingResponse(parts, headers=headers, media_type=XLSX_MEDIA_TYPE)(scope, receive, send)
+        # The disk has no name for it any more, and others need not wait until it is read.
+        with file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            headers = {**_headers(self._wanted, "xlsx"), "content-length": str(size)}
+            async with aclosing(_parts_of(file)) as parts:
+                await StreamingResponse(parts, headers=headers, media_type=XLSX_MEDIA_TYPE)(scope, receive, send)
 
     async def _make(self, path: Path) -> None:
         try:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.adapters.postgres.history import page_of_history, page_of_versions, version_starts
+from service.adapters.postgres.limited import limited_snapshot
 from service.adapters.postgres.segments import PostgresSegments
 from service.api.bodies import answer
 from service.api.errors import Fault, refused
+from service.api.questions import questions_of
 from service.api.schemas import Answer
 from service.api.segments import BASE, Reader, SegmentPath, segment_id_of
 from service.api.services import services_of
@@ -111,7 +116,8 @@ async def history(
     segment_id = segment_id_of(segment)
     wanted = HistoryFilter(_edge(begin, "from"), _edge(to, "to", is_end=True), _customer(customer_id), change, reason)
     after = None if cursor is None else _place(segment_id, cursor)
-    async with services_of(request).database.snapshot() as connection:
+    # Of one change or reason all ended stays are looked at.
+    async with _reading(request, is_wide=change is not None or reason is not None) as connection:
         await read_segment(PostgresSegments(connection), segment_id)
         found = await page_of_history(connection, segment_id, wanted, after, limit + 1)
         starts = await version_starts(connection, [segment_id])
@@ -143,6 +149,22 @@ async def versions(
         "next_cursor": str(page[-1].version) if len(found) > limit else None,
     }
     return answer(data, f"{len(page)} versions")
+
+
+@asynccontextmanager
+async def _reading(request: Request, *, is_wide: bool) -> AsyncIterator[AsyncConnection]:
+    """A snapshot within the time that previews have, and for wide questions when their turn has come.
+
+    Raises:
+        ApiError: see Questions.turn.
+    """
+    questions = questions_of(request)
+    limit, database = questions.preview_seconds_max, services_of(request).database
+    async with (
+        questions.turn() if is_wide else questions.in_time(),
+        limited_snapshot(database, limit, "SEGMENTS_PREVIEW_SECONDS_MAX") as connection,
+    ):
+        yield connection
 
 
 def _edge(text: str | None, name: str, *, is_end: bool = False) -> int | None:

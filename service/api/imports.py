@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from typing import IO, Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -19,6 +17,7 @@ from service.api.guard import RETRY_SECONDS
 from service.api.schemas import Answer
 from service.api.segments import BASE, SegmentPath, Updater, author_of, segment_id_of
 from service.api.services import Services, services_of
+from service.api.turns import turn
 from service.api.unhurried import in_thread
 from service.api.uploads import uploaded
 from service.app.import_file import BODY_BYTES_MAX, BY_EMAIL, FileRefused, ImportFile
@@ -119,30 +118,16 @@ async def import_file(
     async with services.database.snapshot() as connection:
         await read_segment(PostgresSegments(connection), segment_id)
     change = PinChange(segment_id, action, author_of(identity), time.time_ns() // 1_000, IMPORT)
-    async with _turn(services), uploaded(request, BODY_BYTES_MAX) as body:
+    # The file first: who sends it slowly keeps nobody waiting.
+    async with (
+        uploaded(request, BODY_BYTES_MAX) as body,
+        turn(services.imports, IMPORT_WAIT_SECONDS_MAX, "imports"),
+    ):
         file = await _read(body, by, identity)
         report = await _import(services, change, file)
     done = report.pins.added if action == ADD else report.pins.removed
     said = "added" if action == ADD else "removed"
     return answer(_data(file, report), f"{done} of {file.rows} customers have been {said}")
-
-
-@asynccontextmanager
-async def _turn(services: Services) -> AsyncIterator[None]:
-    """Takes a turn for the length of the block.
-
-    Raises:
-        ApiError: too many imports are under way.
-    """
-    try:
-        await asyncio.wait_for(services.imports.acquire(), IMPORT_WAIT_SECONDS_MAX)
-    except TimeoutError:
-        message = "Too many imports are under way; try again in a minute"
-        raise ApiError("too_many", message, headers={"retry-after": "60"}) from None
-    try:
-        yield
-    finally:
-        services.imports.release()
 
 
 async def _read(body: IO[bytes], by: str | None, identity: Identity) -> ImportFile:

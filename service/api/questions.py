@@ -19,6 +19,7 @@ from service.api.bodies import answer
 from service.api.errors import ApiError
 from service.api.etags import etag_headers
 from service.api.services import services_of
+from service.api.turns import turn
 from service.app.preview import CHANGES_SHOWN_MAX, TooSlow, comparison_data, dry_run
 from service.app.segments import SegmentChange
 from service.settings import Settings
@@ -49,17 +50,20 @@ class Questions:
         Raises:
             ApiError: others did not end in time, or PostgreSQL was stopped in the block.
         """
-        try:
-            await asyncio.wait_for(self.turns.acquire(), QUESTION_WAIT_SECONDS_MAX)
-        except TimeoutError:
-            message = "Too many previews, dry runs and backtests are under way; try again in a minute"
-            raise ApiError("too_many", message, headers={"retry-after": "60"}) from None
+        async with turn(self.turns, QUESTION_WAIT_SECONDS_MAX, "previews, analytics and backtests"), self.in_time():
+            yield
+
+    @asynccontextmanager
+    async def in_time(self) -> AsyncIterator[None]:
+        """For what needs no turn and may take too long all the same.
+
+        Raises:
+            ApiError: PostgreSQL was stopped in the block.
+        """
         try:
             yield
         except TooSlow as error:
             raise ApiError("unavailable", str(error)) from None
-        finally:
-            self.turns.release()
 
 
 def questions_of(request: Request) -> Questions:

@@ -47,7 +47,7 @@ _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 _AGES: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 86400.0, 604800.0)
 
 # Told by the roles, each through its Tally.
-EVENTS: Final = _counter("events_total", "Records of input, by what became of them.", "type", "outcome")
+EVENTS: Final = _counter("events_total", "Events of input, by what became of them.", "type", "outcome")
 LETTERS: Final = _counter("dlq_messages_total", "Records set aside.", "topic", "reason")
 RETRIES: Final = _counter("batch_failures_total", "Batches that failed, by what was done about it.", "verdict")
 EVENT_AGE: Final = Metric(

@@ -220,6 +220,25 @@ class TestStream:
 
         assert api.database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
+    async def test_the_client_reads_no_more(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        """An export that lies unread for a while ends, and others get its turn and its connection."""
+        services: Services = api.app.state.services
+        segment = (await api.create())["id"]
+        await add_many(api.database, segment, 2_500)
+        monkeypatch.setattr(routes, "SEND_SECONDS_MAX", 0.05)
+
+        async def send(message: Any) -> None:
+            if len(message.get("body", b"")) > 1_000:
+                await asyncio.sleep(60)
+
+        scope = {"type": "http", "asgi": {"spec_version": "2.4"}, "method": "GET", "headers": []}
+        lines = CsvLines(("external_id",), can_read_pii=False)
+        with pytest.raises(ClientDisconnect):
+            await CsvExport(services, Export(UUID(segment)), lines)(scope, _nothing, send)
+
+        assert api.database.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
+        assert not services.exports.locked()
+
     async def test_too_many(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
         """An export waits for its turn, and is refused with 429 where that takes too long."""
         services: Services = api.app.state.services

@@ -11,6 +11,7 @@ from sqlalchemy import insert, text
 
 from service.adapters.postgres import tables
 from service.adapters.postgres.history import statement_for
+from service.api.questions import QUESTIONS_AT_ONCE_MAX
 from service.app.history import PastTransition, cursor_behind
 from service.core import instants
 from tests.api.people import DAY, People, ids, uuid_of
@@ -266,3 +267,17 @@ def stay(segment_id: UUID, customer_id: UUID, ordinal: int, number: int) -> dict
         "membership_source": "event",
         "segment_version": 1,
     }
+
+
+async def test_wide_questions_take_turns(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What looks at all ended stays waits for its turn as other large questions do; a plain page does not."""
+    segment = (await api.create())["id"]
+    questions = api.app.state.questions
+    monkeypatch.setattr("service.api.questions.QUESTION_WAIT_SECONDS_MAX", 0.05)
+    for _ in range(QUESTIONS_AT_ONCE_MAX):
+        await questions.turns.acquire()
+
+    assert (await api.send("GET", f"/{segment}/history")).status_code == 200
+    assert (await api.send("GET", f"/{segment}/history?change=joined")).status_code == 429
+    questions.turns.release()
+    assert (await api.send("GET", f"/{segment}/history?reason=event")).status_code == 200

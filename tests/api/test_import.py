@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
@@ -149,6 +150,28 @@ class TestSegments:
         """No segment: 404, whatever the file holds."""
         assert (await send(shared, "nonsense", "C-1")).status_code == 404
         assert (await send(shared, str(UUID(int=5)), b"\xff")).status_code == 404
+
+    async def test_slow_senders_keep_nobody_waiting(self, api: Api, listed: str) -> None:
+        """A turn begins when the file is there."""
+        is_waiting, going_on = asyncio.Event(), asyncio.Event()
+
+        async def body() -> AsyncIterator[bytes]:
+            yield b"customer_id\n"
+            is_waiting.set()
+            await going_on.wait()
+            yield b"C-2\n"
+
+        headers = {**bearer(token(*Permission)), "content-type": "text/csv"}
+        address = f"{BASE}/{listed}/import"
+        slow = [
+            asyncio.create_task(api.client.post(address, content=body(), headers=headers))
+            for _ in range(IMPORTS_AT_ONCE_MAX)
+        ]
+        await is_waiting.wait()
+
+        assert (await asyncio.wait_for(send(api, listed, "C-1"), 10)).status_code == 200
+        going_on.set()
+        assert [one.status_code for one in await asyncio.gather(*slow)] == [200] * IMPORTS_AT_ONCE_MAX
 
     async def test_too_many(self, api: Api, listed: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """An import waits for its turn, and is refused with 429 where that takes too long."""

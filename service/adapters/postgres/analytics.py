@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.adapters.postgres import analytics_facts as facts
 from service.adapters.postgres import analytics_live as live
 from service.adapters.postgres.database import Database
-from service.adapters.postgres.preview import stopped_after
+from service.adapters.postgres.limited import limited_snapshot
 from service.adapters.postgres.stays_sql import FLOW, RETURNED
 from service.app.analytics import FREQUENCY_DAYS, Figures, Flow, Question
 from service.core.identity import GUEST
@@ -48,12 +48,10 @@ async def analytics_store(
     Raises:
         TooSlow: a statement was stopped.
     """
-    with stopped_after(seconds_max, setting):
-        async with database.snapshot() as connection:
-            for statement in _LIVE_SETTINGS if is_live else _FACTS_SETTINGS:
-                await connection.execute(text(statement))
-            await connection.execute(text(f"SET LOCAL statement_timeout = {max(1, round(seconds_max * 1_000))}"))
-            yield PostgresAnalytics(connection)
+    async with limited_snapshot(database, seconds_max, setting) as connection:
+        for statement in _LIVE_SETTINGS if is_live else _FACTS_SETTINGS:
+            await connection.execute(text(statement))
+        yield PostgresAnalytics(connection)
 
 
 class PostgresAnalytics:

@@ -14,7 +14,7 @@ from service.adapters.postgres.criteria_sql import Statement, criteria_sql, prep
 from service.adapters.postgres.database import Database
 from service.adapters.postgres.fact_figures import EXISTS, SEEN, Figures
 from service.adapters.postgres.known_segments import Segments, by_dependence, load_segments
-from service.adapters.postgres.preview import stopped_after
+from service.adapters.postgres.limited import stopped_after
 from service.app.backtest import Step
 from service.app.preview import TooSlow
 from service.core.criteria.fields import Instant

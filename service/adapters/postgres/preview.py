@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.adapters.postgres.criteria_sql import Statement, criteria_sql, prepare, statement
 from service.adapters.postgres.database import Database
 from service.adapters.postgres.fold_figures import FoldFigures
+from service.adapters.postgres.limited import limited_snapshot
 from service.adapters.postgres.members import count_members
 from service.app.members import Member
-from service.app.preview import Comparison, Definition, Preview, Side, TooSlow
+from service.app.preview import Comparison, Definition, Preview, Side
 from service.core.criteria.model import Criteria
 from service.core.instants import to_datetime
 
@@ -24,9 +24,6 @@ from service.core.instants import to_datetime
 HASHES: Final = "SET LOCAL enable_mergejoin = off"
 #: Some customers are looked up by id.
 LOOK_UP: Final = "SET LOCAL enable_nestloop = on"
-#: SQLSTATE query_canceled: here by statement_timeout alone.
-_STOPPED: Final = "57014"
-
 #: As a Member; when and why somebody joined who is no member says nothing.
 SAMPLE: Final = """
 SELECT c.customer_id, c.external_id, c.name, c.email, c.phone, c.customer_type, c.country, c.state, c.city,
@@ -50,27 +47,10 @@ async def preview_store(database: Database, seconds_max: float, setting: str) ->
     Raises:
         TooSlow: a statement was stopped.
     """
-    with stopped_after(seconds_max, setting):
-        async with database.snapshot() as connection:
-            await prepare(connection)
-            await connection.execute(text(HASHES))
-            await connection.execute(text(f"SET LOCAL statement_timeout = {max(1, round(seconds_max * 1_000))}"))
-            yield PostgresPreviews(connection)
-
-
-@contextmanager
-def stopped_after(seconds_max: float, setting: str) -> Iterator[None]:
-    """Turns a statement that PostgreSQL stopped into the sentence that says so.
-
-    Raises:
-        TooSlow: it was stopped.
-    """
-    try:
-        yield
-    except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) == _STOPPED:
-            raise TooSlow(seconds_max, setting) from None
-        raise
+    async with limited_snapshot(database, seconds_max, setting) as connection:
+        await prepare(connection)
+        await connection.execute(text(HASHES))
+        yield PostgresPreviews(connection)
 
 
 class PostgresPreviews:
