@@ -23,7 +23,9 @@ EXAMPLES = 3
 LEFT_OUT = "positive_data_acceptance"
 
 
-async def test_answers_are_as_documented(database: Database, database_url: str, session_servers: Servers) -> None:
+async def test_answers_are_as_documented(
+    database: Database, database_url: str, session_servers: Servers, tmp_path: Path
+) -> None:
     """No 5xx, no undocumented status, no answer beside its schema, no request beside its schema that is accepted."""
     tool = Path(sys.executable).with_name("schemathesis")
     secret = token_rules(settings()).issue("u-1", "Ursula Main", list(Permission), ttl_seconds=3_600)
@@ -40,6 +42,6 @@ async def test_answers_are_as_documented(database: Database, database_url: str, 
         rest = f"--checks all --exclude-checks {LEFT_OUT} --phases examples,coverage,fuzzing --no-color".split()
         rest += f"--max-examples {EXAMPLES} --seed 1 --continue-on-failure --generation-database none".split()
         command = [tool, "run", address, "--header", f"Authorization: Bearer {secret}", *rest]
-        done = await asyncio.to_thread(run, command, stdout=PIPE, stderr=STDOUT, text=True)
+        done = await asyncio.to_thread(run, command, stdout=PIPE, stderr=STDOUT, text=True, cwd=tmp_path)
 
     assert done.returncode == 0, re.sub(r"Bearer [\w.-]+", "Bearer ...", done.stdout)
