@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -11,7 +14,9 @@ from sqlalchemy import text
 
 from service.adapters.postgres.database import Database
 from service.adapters.postgres.migrate import migrate
+from service.settings import load_settings
 from service.stack.group import Servers
+from service.stack.servers import start_servers
 from tests.servers import test_servers
 
 
@@ -20,6 +25,24 @@ def session_servers() -> Iterator[Servers]:
     """Kafka and PostgreSQL; those that the environment names, else started here."""
     with test_servers(fsync=False) as servers:
         yield servers
+
+
+@pytest.fixture
+def own_kafka(database_url: str) -> Iterator[Servers]:
+    """A broker of this test's own, which it may freeze and kill."""
+    names = ("SEGMENTS_KAFKA_BOOTSTRAP", "SEGMENTS_STACK")
+    before = {name: os.environ.pop(name) for name in names if name in os.environ}
+    os.environ["SEGMENTS_STACK"] = "embedded"
+    try:
+        with tempfile.TemporaryDirectory(prefix="segments-broker-") as folder:
+            servers = start_servers(load_settings(database_url=database_url), Path(folder))
+            try:
+                yield servers
+            finally:
+                servers.stop(discard=True)
+    finally:
+        del os.environ["SEGMENTS_STACK"]
+        os.environ.update(before)
 
 
 @pytest.fixture(scope="session")

@@ -116,7 +116,7 @@ class TestPermissions:
             if route.path not in PUBLIC_PATHS
             for method in route.methods or ()
         }
-        events = ("POST", "/api/events", Permission.WRITE_EVENTS)  # test_events shows that it is guarded
+        events = ("POST", "/api/events", Permission.WRITE_EVENTS)  # tests/api/events shows that it is guarded
 
         assert served == {(method, path.partition("?")[0], needed) for method, path, needed, _ in ROUTES} | {events}
 

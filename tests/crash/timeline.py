@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 
 from service.adapters.kafka.offsets import OffsetReader
 from service.adapters.postgres.database import Database
@@ -22,6 +22,7 @@ from tests.crash.processes import Process
 from tests.crash.waves import SEGMENTS, Wave, make_wave
 from tests.e2e.product import Change, read_changes
 from tests.offline import collapsed
+from tests.topics import read_topics
 from tests.world import World, change, create, folded, members
 
 BATCH_EVENTS = 20
@@ -233,25 +234,7 @@ class Timeline:
 
     async def _letters(self) -> list[Place]:
         """Where the dead letters on the topic came from, as often as they are there."""
-        reader = AIOKafkaConsumer(bootstrap_servers=self.world.kafka, isolation_level="read_committed", group_id=None)
-        await reader.start()
-        try:
-            places = [TopicPartition(self.world.dead, number) for number in range(self._partitions)]
-            reader.assign(places)
-            ends = await reader.end_offsets(places)
-            for place in places:
-                reader.seek(place, 0)
-            found: list[Place] = []
-            while any([await reader.position(place) < ends[place] for place in places]):
-                for records in (await reader.getmany(timeout_ms=100)).values():
-                    found += map(_origin, records)
-            return found
-        finally:
-            await reader.stop()
-
-    @property
-    def _partitions(self) -> int:
-        return int(self.world.env["SEGMENTS_PARTITIONS"])
+        return [_origin(one) for one in await read_topics(self.world.kafka, self.world.dead)]
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[Timeline]:

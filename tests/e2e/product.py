@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import json
@@ -14,13 +13,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from tests.topics import read_topics, topics_now
 
 BASE = "/api/customer-segments"
 
@@ -122,30 +120,12 @@ class Product:
 
 def all_changes(bootstrap: str, topic: str) -> list[Change]:
     """All joined/left events of a topic; may be called beside a running loop."""
-    with ThreadPoolExecutor(1) as executor:
-        return executor.submit(lambda: asyncio.run(read_changes(bootstrap, topic))).result()
+    return [_change(record) for record in topics_now(bootstrap, topic)]
 
 
 async def read_changes(bootstrap: str, topic: str, **options: Any) -> list[Change]:
     """All joined/left events of a topic."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level="read_committed", group_id=None, **options)
-    await consumer.start()
-    try:
-        consumer._client.add_topic(topic)
-        await consumer._client.force_metadata_update()
-        places = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic))]
-        consumer.assign(places)
-        ends = await consumer.end_offsets(places)
-        # seek, not seek_to_beginning: that one races with the client's own reset to the end after assign.
-        for place, begin in (await consumer.beginning_offsets(places)).items():
-            consumer.seek(place, begin)
-        found = []
-        while any([await consumer.position(place) < ends[place] for place in places]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                found += map(_change, records)
-        return sorted(found, key=lambda one: (one.partition, one.offset))
-    finally:
-        await consumer.stop()
+    return [_change(record) for record in await read_topics(bootstrap, topic, **options)]
 
 
 def _change(record: Any) -> Change:

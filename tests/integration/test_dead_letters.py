@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from service.adapters.postgres.database import Database
 from tests import shop
+from tests.topics import topics_now
 from tests.world import World, create, members
 
 ORDER = {"order_id": "o1", "customer_id": "good", "currency": "USD", "total": 1}
@@ -63,28 +63,7 @@ async def send(made: World, records: list[tuple[bytes | None, bytes | None, list
 
 def letters_of(made: World) -> list:
     """What lies on the dead letter topic under read_committed."""
-
-    async def read() -> list:
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=made.kafka, isolation_level="read_committed", group_id=None, fetch_max_bytes=50_000_000
-        )
-        await consumer.start()
-        try:
-            places = [TopicPartition(made.dead, number) for number in range(3)]
-            consumer.assign(places)
-            ends = await consumer.end_offsets(places)
-            for place in places:
-                consumer.seek(place, 0)
-            found = []
-            while any([await consumer.position(place) < ends[place] for place in places]):
-                for records in (await consumer.getmany(timeout_ms=200)).values():
-                    found += records
-            return found
-        finally:
-            await consumer.stop()
-
-    with ThreadPoolExecutor(1) as executor:
-        return executor.submit(lambda: asyncio.run(read())).result()
+    return topics_now(made.kafka, made.dead)
 
 
 class TestGarbage:

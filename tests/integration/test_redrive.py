@@ -6,34 +6,20 @@ import asyncio
 import json
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
 from service.adapters.postgres.database import Database
 from service.adapters.postgres.letters import REDRIVE_LOCK
 from tests import shop
 from tests.integration.test_dead_letters import ORDER, cloud, encoded, send
+from tests.topics import read_topics
 from tests.world import World, create, members
 
 HOSTILE = [("x-shop", b"\xff\x00\\u0000"), ("x-reason", b"not ours"), ("n", None), ("empty", b"")]
 
 
 async def records_of(made: World, topic: str, start: int) -> list[Any]:
-    """What lies on partition 0 of a topic from an offset on."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=made.kafka, group_id=None, fetch_max_bytes=50_000_000)
-    await consumer.start()
-    try:
-        found = []
-        for number in range(3):
-            place = TopicPartition(topic, number)
-            consumer.assign([place])
-            end = (await consumer.end_offsets([place]))[place]
-            consumer.seek(place, 0)
-            while await consumer.position(place) < end:
-                for some in (await consumer.getmany(timeout_ms=200)).values():
-                    found += some
-        return sorted(found, key=lambda one: one.timestamp)[start:]
-    finally:
-        await consumer.stop()
+    """What lies on a topic, in the order of time, from the start-th record on."""
+    found = await read_topics(made.kafka, topic, isolation_level="read_uncommitted")
+    return sorted(found, key=lambda one: one.timestamp)[start:]
 
 
 def listed(made: World, *options: str) -> list[dict]:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx2
-from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from service.adapters.postgres.database import Database
 from service.app.tokens import Permission
@@ -20,6 +19,7 @@ from tests import shop
 from tests.api.support import BASE
 from tests.integration.test_dead_letters import ORDER, cloud, encoded, send
 from tests.otlp import receiving
+from tests.topics import read_topics
 from tests.world import COMMAND, World, create, members, until, world
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -37,23 +37,10 @@ def placed(number: int, traceparent: str | None = None) -> tuple[bytes, bytes, l
 
 async def headers_out(made: World) -> dict[str, dict[str, str]]:
     """The headers of joined/left on the topic, by external id."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=made.kafka, isolation_level="read_committed", group_id=None)
-    await consumer.start()
-    try:
-        places = [TopicPartition(made.membership, number) for number in range(3)]
-        consumer.assign(places)
-        ends = await consumer.end_offsets(places)
-        for place in places:
-            consumer.seek(place, 0)
-        found = {}
-        while any([await consumer.position(place) < ends[place] for place in places]):
-            for records in (await consumer.getmany(timeout_ms=200)).values():
-                for record in records:
-                    headers = {name: value.decode() for name, value in record.headers}
-                    found[json.loads(record.value)["external_id"]] = headers
-        return found
-    finally:
-        await consumer.stop()
+    return {
+        json.loads(one.value)["external_id"]: {name: value.decode() for name, value in one.headers}
+        for one in await read_topics(made.kafka, made.membership)
+    }
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from types import SimpleNamespace
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -12,6 +11,7 @@ from aiokafka import AIOKafkaProducer
 from service.adapters.postgres.database import Database
 from tests import shop
 from tests.integration.test_dead_letters import letters_of
+from tests.topics import topics_now
 from tests.unit.test_event_schemas import validator
 from tests.world import World, create, members
 
@@ -95,7 +95,7 @@ async def test_calls_and_webhooks_count(made: World, database: Database) -> None
 def check_schemas(made: World) -> None:
     """What the service has published is valid by the schemas that it publishes."""
     joined, headers = validator("segment.joined"), validator("dead-letter-headers")
-    changes = letters_of(SimpleNamespace(kafka=made.kafka, dead=made.membership))  # type: ignore[arg-type]
+    changes = topics_now(made.kafka, made.membership)
     net: Counter[tuple[str, str, str]] = Counter()
     for one in changes:
         data = json.loads(one.value)

@@ -22,7 +22,6 @@ WHERE segment_id = :segment_id
 """)
 
 
-@pytest.mark.skipif(not SETS, reason="SEGMENTS_TEST_DATA names no data sets")
 @pytest.mark.parametrize("name", SETS)
 async def test_known_set(database: Database, name: str) -> None:
     """Members come by the hot path and by timers, and the figures from them and from the facts."""

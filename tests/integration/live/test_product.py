@@ -6,10 +6,7 @@ import asyncio
 import json
 import os
 import signal
-import tempfile
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -23,7 +20,6 @@ from service.api.auth import RouteWithoutPermission, check_routes
 from service.app.tokens import Permission
 from service.settings import load_settings
 from service.stack.group import Servers
-from service.stack.servers import start_servers
 from tests import shop
 from tests.api.support import SECRET, token
 from tests.api.test_serve import serving as process_serving
@@ -97,24 +93,6 @@ class TestProcess:
         for part in secret.split("."):
             assert part not in log
         assert "Traceback" not in log
-
-
-@pytest.fixture
-def own_kafka(database_url: str) -> Iterator[Servers]:
-    """A broker of this test's own, which it may kill."""
-    names = ("SEGMENTS_KAFKA_BOOTSTRAP", "SEGMENTS_STACK")
-    before = {name: os.environ.pop(name) for name in names if name in os.environ}
-    os.environ["SEGMENTS_STACK"] = "embedded"
-    try:
-        with tempfile.TemporaryDirectory(prefix="segments-live-") as folder:
-            servers = start_servers(load_settings(database_url=database_url), Path(folder))
-            try:
-                yield servers
-            finally:
-                servers.stop(discard=True)
-    finally:
-        del os.environ["SEGMENTS_STACK"]
-        os.environ.update(before)
 
 
 class TestBroker:
