@@ -10,14 +10,11 @@ among its cores.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import statistics
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -25,8 +22,9 @@ from zoneinfo import ZoneInfo
 import asyncpg
 
 from benchmarks import machine
+from benchmarks.command import arguments, measured
 from benchmarks.preview import CLOCK, NOW, fill
-from benchmarks.stack import Run, running_servers
+from benchmarks.stack import Run
 from service.adapters.postgres.analytics import PostgresAnalytics, analytics_store
 from service.adapters.postgres.cohorts import PostgresCohorts
 from service.adapters.postgres.database import Database
@@ -36,7 +34,6 @@ from service.app.analytics import Question, analytics, analytics_data
 from service.app.cohorts import CohortQuestion, Kind, cohorts
 from service.app.flows import flows
 from service.core.instants import DAY
-from service.logs import configure_logs
 from service.stack.servers import Servers
 
 SECONDS_MAX: Final = 3_600
@@ -158,21 +155,12 @@ async def run(servers: Servers, sizes: dict[str, int], guests: int, rounds: int)
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.analytics", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="a fifth of the customers and orders")
+    parser = arguments("analytics", __doc__, "a fifth of the customers and orders")
     parser.add_argument("--rounds", type=int, default=5, help="of each question of now; the table shows medians")
-    parser.add_argument("--folder", type=Path, help="where the database's files go: the disk to measure")
-    parser.add_argument("--output", type=Path, help="a JSON file for all figures")
     chosen = parser.parse_args()
-    configure_logs("console", "WARNING", "benchmark")
     part = 5 if chosen.quick else 1
     sizes = {"customers": 1_000_000 // part, "orders": 4_900_000 // part, "activities": 1}
-    with running_servers(chosen.folder, with_kafka=False) as servers:
-        found = asyncio.run(run(servers, sizes, 100_000 // part, chosen.rounds))
-    if chosen.output:
-        chosen.output.write_text(json.dumps(found, indent=1))
+    measured(chosen, lambda servers: asyncio.run(run(servers, sizes, 100_000 // part, chosen.rounds)))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Rows are written straight into the tables; each export must have every member, e
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import tempfile
@@ -26,12 +25,12 @@ import openpyxl
 import psutil
 
 from benchmarks import machine
-from benchmarks.stack import Roles, Run, running_servers
+from benchmarks.command import arguments, measured
+from benchmarks.stack import Roles, Run
 from service.api.app import token_rules
 from service.app.tokens import Permission
 from service.core.profiles.codec import encode_state
 from service.core.profiles.profile import Profile
-from service.logs import configure_logs
 from service.settings import load_settings
 from service.stack.ports import free_port
 from service.stack.servers import Servers
@@ -252,19 +251,9 @@ async def _ids(url: str, count: int) -> list[str]:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="a twentieth of the members and ids")
-    parser.add_argument("--folder", type=Path, help="where the database's files go: the disk to measure")
-    parser.add_argument("--output", type=Path, help="a JSON file for all figures")
-    chosen = parser.parse_args()
-    configure_logs("console", "WARNING", "benchmark")
+    chosen = arguments("export", __doc__, "a twentieth of the members and ids").parse_args()
     part = 20 if chosen.quick else 1
-    with running_servers(chosen.folder, with_kafka=False) as servers:
-        found = run(servers, 1_000_000 // part, 100_000 // part)
-    if chosen.output:
-        chosen.output.write_text(json.dumps(found, indent=1))
+    measured(chosen, lambda servers: run(servers, 1_000_000 // part, 100_000 // part))
 
 
 if __name__ == "__main__":

@@ -9,28 +9,25 @@ backtest counts at the same instant.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import statistics
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
 
 from benchmarks import machine
-from benchmarks.stack import Run, running_servers
+from benchmarks.command import arguments, measured
+from benchmarks.stack import Run
 from service.adapters.postgres.backtest import backtest_store
 from service.adapters.postgres.database import Database
 from service.adapters.postgres.preview import preview_store
 from service.app.preview import Definition
 from service.core import instants
 from service.core.criteria.parse import parse_criteria
-from service.logs import configure_logs
 from service.stack.servers import Servers
 
 CLOCK: Final = "2026-05-01T00:00:00Z"
@@ -258,21 +255,12 @@ async def run(servers: Servers, sizes: dict[str, int], rounds: int) -> dict[str,
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.preview", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="a twentieth of the customers, orders and activities")
+    parser = arguments("preview", __doc__, "a twentieth of the customers, orders and activities")
     parser.add_argument("--rounds", type=int, default=5, help="of each preview; the table shows medians")
-    parser.add_argument("--folder", type=Path, help="where the database's files go: the disk to measure")
-    parser.add_argument("--output", type=Path, help="a JSON file for all figures")
     chosen = parser.parse_args()
-    configure_logs("console", "WARNING", "benchmark")
     part = 20 if chosen.quick else 1
     sizes = {name: size // part for name, size in SIZES.items()}
-    with running_servers(chosen.folder, with_kafka=False) as servers:
-        found = asyncio.run(run(servers, sizes, chosen.rounds))
-    if chosen.output:
-        chosen.output.write_text(json.dumps(found, indent=1))
+    measured(chosen, lambda servers: asyncio.run(run(servers, sizes, chosen.rounds)))
 
 
 SIZES: Final = {"customers": 1_000_000, "orders": 4_000_000, "activities": 1_000_000}

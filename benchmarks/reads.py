@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import random
 import socket
 import statistics
@@ -30,11 +29,11 @@ import asyncpg
 import httpx2
 
 from benchmarks import machine
+from benchmarks.command import arguments, measured
 from benchmarks.preview import CLOCK, fill
-from benchmarks.stack import Run, running_servers
+from benchmarks.stack import Run
 from service.app.members import cursor_after
 from service.app.tokens import TokenRules
-from service.logs import configure_logs
 from service.settings import load_settings
 from service.stack.processes import Command, spawn
 from service.stack.servers import Servers
@@ -236,19 +235,10 @@ async def run(servers: Servers, chosen: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.reads", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="a twentieth of the customers, 10 s")
+    parser = arguments("reads", __doc__, "a twentieth of the customers, 10 s")
     parser.add_argument("--before", type=Path, help="another checkout to compare with, on the same schema")
-    parser.add_argument("--folder", type=Path, help="where the database's files go: the disk to measure")
-    parser.add_argument("--output", type=Path, help="a JSON file for all figures")
     chosen = parser.parse_args()
-    configure_logs("console", "WARNING", "benchmark")
-    with running_servers(chosen.folder, with_kafka=False) as servers:
-        found = asyncio.run(run(servers, chosen))
-    if chosen.output:
-        chosen.output.write_text(json.dumps(found, indent=1))
+    measured(chosen, lambda servers: asyncio.run(run(servers, chosen)))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from service.app.outgoing import OutgoingRecord
-from service.tracing import NO_SPAN, Message, Span, read_traceparent, spans
+from service.core.events.envelope import read_traceparent
+from service.tracing import NO_SPAN, Message, Span, spans
 
 
 def send_span(records: Sequence[OutgoingRecord]) -> Span:

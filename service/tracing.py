@@ -4,12 +4,11 @@ imported for them; like a crash point, each place that could make a span then co
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Final, Protocol, Self
 
 #: The attributes of a span, as OpenTelemetry names them.
 Attributes = Mapping[str, str | int]
@@ -18,7 +17,6 @@ Message = tuple[str, Attributes]
 
 #: So many messages of a batch are linked to, and have spans of their own.
 MESSAGES_MAX: Final = 128
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Span(Protocol):
@@ -109,11 +107,6 @@ def tracing(endpoint: str | None, role: str) -> Iterator[None]:
 def spans() -> Spans | None:
     """Who makes spans; None where nobody wants any."""
     return _spans
-
-
-def read_traceparent(text: Any) -> str | None:
-    """A W3C traceparent; None for anything else, which is no reason to refuse what it came with."""
-    return text if isinstance(text, str) and _TRACEPARENT.fullmatch(text) else None
 
 
 @contextmanager

@@ -1,8 +1,4 @@
-"""a segment's history in order: open stays by their begin, ended ones by their end
-
-Built beside the release that runs: CONCURRENTLY blocks no write, and waits for transactions without anyone queueing
-behind it, so that the timeout against such queues does not apply here. A build that was cut short is begun again.
-"""
+"""a segment's history in order: open stays by their begin, ended ones by their end"""
 
 from __future__ import annotations
 
@@ -10,6 +6,8 @@ from typing import Final
 
 import sqlalchemy as sa
 from alembic import op
+
+from migrations.beside import beside_the_release, build_index
 
 revision = "0005"
 down_revision = "0004"
@@ -26,13 +24,9 @@ INDEXES: Final = (
 
 def upgrade() -> None:
     """Builds both."""
-    with op.get_context().autocommit_block():
-        timeout = op.get_bind().execute(sa.text("SHOW lock_timeout")).scalar_one()
-        op.execute("SET lock_timeout = 0")
+    with beside_the_release():
         for name, columns, stays in INDEXES:
-            op.drop_index(name, TABLE, if_exists=True, postgresql_concurrently=True)
-            op.create_index(name, TABLE, columns, postgresql_where=sa.text(stays), postgresql_concurrently=True)
-        op.execute(f"SET lock_timeout = '{timeout}'")
+            build_index(name, TABLE, columns, postgresql_where=sa.text(stays))
 
 
 def downgrade() -> None:

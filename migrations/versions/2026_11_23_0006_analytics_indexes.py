@@ -1,7 +1,4 @@
-"""orders, refunds and cancellations by time: what analytics ask of late
-
-Built beside the release that runs, as 0005 says: CONCURRENTLY blocks no write, and nobody queues behind its waiting.
-"""
+"""orders, refunds and cancellations by time: what analytics ask of late"""
 
 from __future__ import annotations
 
@@ -9,6 +6,8 @@ from typing import Final
 
 import sqlalchemy as sa
 from alembic import op
+
+from migrations.beside import beside_the_release, build_index
 
 revision = "0006"
 down_revision = "0005"
@@ -25,15 +24,9 @@ INDEXES: Final = (
 
 def upgrade() -> None:
     """Builds all of them."""
-    with op.get_context().autocommit_block():
-        timeout = op.get_bind().execute(sa.text("SHOW lock_timeout")).scalar_one()
-        op.execute("SET lock_timeout = 0")
+    with beside_the_release():
         for name, table, column, held, rows in INDEXES:
-            op.drop_index(name, table, if_exists=True, postgresql_concurrently=True)
-            op.create_index(
-                name, table, [column], postgresql_include=held, postgresql_where=rows, postgresql_concurrently=True
-            )
-        op.execute(f"SET lock_timeout = '{timeout}'")
+            build_index(name, table, [column], postgresql_include=held, postgresql_where=rows)
 
 
 def downgrade() -> None:

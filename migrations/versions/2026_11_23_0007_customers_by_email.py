@@ -1,8 +1,4 @@
-"""customers by e-mail address, whatever its case: imports look them up by it
-
-Built beside the release that runs: CONCURRENTLY blocks no write, and waits for transactions without anyone queueing
-behind it, so that the timeout against such queues does not apply here. A build that was cut short is begun again.
-"""
+"""customers by e-mail address, whatever its case: imports look them up by it"""
 
 from __future__ import annotations
 
@@ -10,6 +6,8 @@ from typing import Final
 
 import sqlalchemy as sa
 from alembic import op
+
+from migrations.beside import beside_the_release, build_index
 
 revision = "0007"
 down_revision = "0006"
@@ -22,18 +20,8 @@ NAME: Final = "customers_email_idx"
 
 def upgrade() -> None:
     """Builds the index."""
-    with op.get_context().autocommit_block():
-        timeout = op.get_bind().execute(sa.text("SHOW lock_timeout")).scalar_one()
-        op.execute("SET lock_timeout = 0")
-        op.drop_index(NAME, TABLE, if_exists=True, postgresql_concurrently=True)
-        op.create_index(
-            NAME,
-            TABLE,
-            [sa.text("lower(email)")],
-            postgresql_where=sa.text("email IS NOT NULL"),
-            postgresql_concurrently=True,
-        )
-        op.execute(f"SET lock_timeout = '{timeout}'")
+    with beside_the_release():
+        build_index(NAME, TABLE, [sa.text("lower(email)")], postgresql_where=sa.text("email IS NOT NULL"))
 
 
 def downgrade() -> None:

@@ -23,8 +23,8 @@ from service.app.accept import EVENTS_MAX, NoList, faults_of_events, has_trace, 
 from service.app.publishing import address_of
 from service.app.tokens import Identity, Permission
 from service.core.events.decode import Rules
+from service.core.events.envelope import read_traceparent
 from service.settings import Settings, SettingsError
-from service.tracing import read_traceparent
 
 PATH: Final = "/api/events"
 BODY_BYTES_MAX: Final = 4_194_304

@@ -26,12 +26,12 @@ from service.app.history import (
     Place,
     PlaceError,
     cursor_behind,
-    instant_from,
     place_of,
     transition_json,
     version_json,
 )
 from service.app.segments import read_segment
+from service.core import instants
 from service.core.identity import customer_uuid
 
 #: Versions count up from 1 and are stored as integer.
@@ -169,7 +169,7 @@ async def _reading(request: Request, *, is_wide: bool) -> AsyncIterator[AsyncCon
 
 def _edge(text: str | None, name: str, *, is_end: bool = False) -> int | None:
     try:
-        return None if text is None else instant_from(text, is_end=is_end)
+        return None if text is None else instants.parse_edge(text, is_end=is_end)
     except ValueError:
         message = "must be an instant such as 2024-02-29T12:00:00Z, with + written as %2B, or a date such as 2024-02-29"
         raise refused([Fault(name, message, "invalid_instant")]) from None

@@ -29,9 +29,6 @@ from service.app.segments import read_segment
 from service.app.tokens import Permission
 from service.core import instants
 
-#: As many as YYYY-MM-DD has.
-DATE_CHARACTERS: Final = 10
-
 router: Final = APIRouter(prefix=BASE, tags=["customers"])
 
 Cursor = Annotated[str | None, Query(max_length=100, description="next_cursor of the page before")]
@@ -63,7 +60,7 @@ def instant_of(as_of: str | None, now: int) -> int | None:
     if as_of is None:
         return None
     try:
-        instant = instants.parse(f"{as_of}T00:00:00Z" if len(as_of) == DATE_CHARACTERS else as_of)
+        instant = instants.parse_edge(as_of)
     except ValueError:
         message = "must be an instant such as 2024-02-29T12:00:00Z, with + written as %2B, or a date: its first instant"
         raise refused([Fault("as_of", message, "invalid_instant")]) from None

@@ -12,7 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.app.metrics import REQUEST_SECONDS, REQUESTS
 from service.app.tally import Tally
-from service.tracing import NO_SPAN, Span, caused_by, read_traceparent, spans
+from service.core.events.envelope import read_traceparent
+from service.tracing import NO_SPAN, Span, caused_by, spans
 
 #: Asked by machines all the time: they keep no process from ending.
 PROBES: Final = frozenset({"/livez", "/readyz", "/metrics"})

@@ -12,13 +12,11 @@ from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 from service.core import instants
-from service.core.instants import DAY
 
 JOINED: Final = "joined"
 LEFT: Final = "left"
 
 #: As many as YYYY-MM-DD has.
-_DATE_CHARACTERS: Final = 10
 #: Instant and ordinal around the customer's id, behind the first bytes of the segment's.
 _CURSOR: Final = struct.Struct(">4sq16sq")
 
@@ -79,18 +77,6 @@ class Version(NamedTuple):
 
 class PlaceError(ValueError):
     """The cursor was not given out for this history."""
-
-
-def instant_from(text: str, *, is_end: bool = False) -> int:
-    """An instant or a date as microseconds; a date stands for its first instant, or for its last as an end.
-
-    Raises:
-        ValueError: the text is neither.
-    """
-    if len(text) != _DATE_CHARACTERS:
-        return instants.parse(text)
-    begin = instants.parse(f"{text}T00:00:00Z")
-    return begin + DAY - 1 if is_end else begin
 
 
 def cursor_behind(segment_id: UUID, one: PastTransition) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -15,6 +16,7 @@ MISSING: Final = -(2**63)
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 #: The earliest instant that is accepted, so that every offset of it is still a date.
 INSTANT_MIN: Final = (datetime(1, 1, 2, tzinfo=UTC) - EPOCH) // _MICROSECOND
@@ -53,3 +55,15 @@ def parse(text: str) -> int:
         msg = "an instant must lie within the years 1 to 9999"
         raise ValueError(msg)
     return instant
+
+
+def parse_edge(text: str, *, is_end: bool = False) -> int:
+    """As `parse`; a date such as 2024-02-29 stands for its first instant in UTC, or for its last as an end.
+
+    Raises:
+        ValueError: the text is neither.
+    """
+    if _DATE.fullmatch(text) is None:
+        return parse(text)
+    begin = parse(f"{text}T00:00:00Z")
+    return begin + DAY - 1 if is_end else begin

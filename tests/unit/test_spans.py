@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import structlog
 
+from service.core.events.envelope import read_traceparent
 from service.settings import SettingsError, load_settings
 from service.spans import OtlpSpans
-from service.tracing import MESSAGES_MAX, Message, caused_by, current_cause, read_traceparent, spans, tracing
+from service.tracing import MESSAGES_MAX, Message, caused_by, current_cause, spans, tracing
 from tests.otlp import receiving
 
 

@@ -14,11 +14,10 @@ from msgspec import UNSET, Raw
 from service.core import identity, instants
 from service.core.events import model
 from service.core.events.check import Fault, checked_scalars, checked_text, has_null_character
-from service.core.events.envelope import Envelope, Headers, NoCloudEvent, read_envelope
+from service.core.events.envelope import Envelope, Headers, NoCloudEvent, read_envelope, read_traceparent
 from service.core.events.upstream.adapt import Around, adapt
 from service.core.money import parse_minor_units
 
-_TRACE: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _PRICE: Final = re.compile(r"-?[0-9]{1,10}(\.[0-9]{1,4}0*)?")
 _NOT_NAMED: Final = (b"", b"null")
 FUTURE_TOLERANCE: Final = 5 * instants.MINUTE
@@ -130,15 +129,10 @@ def _event(envelope: Envelope, rules: Rules, now: int) -> model.Event:
         customer_id=customer_id,
         external_id=external_id,
         data=data,
-        trace=_trace(envelope.traceparent),
+        trace=read_traceparent(envelope.traceparent),
     )
     _check_data(event, rules)
     return event
-
-
-def _trace(text: str | None) -> str | None:
-    """A W3C traceparent; anything else is no reason to refuse an event, and is not carried on."""
-    return text if text is not None and _TRACE.fullmatch(text) else None
 
 
 def _instant(time: datetime, rules: Rules, now: int) -> int:

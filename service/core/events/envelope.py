@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -16,6 +17,13 @@ from service.core.events import model
 from service.core.events.check import Fault
 
 Headers = Sequence[tuple[str, bytes | None]]
+
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def read_traceparent(text: object) -> str | None:
+    """A W3C traceparent; None for anything else, which is no reason to refuse what it came with."""
+    return text if isinstance(text, str) and _TRACEPARENT.fullmatch(text) else None
 
 
 class Envelope(Struct):

@@ -25,10 +25,7 @@ def placed(properties: Fields, message: str) -> tuple[str, dict[str, Any]]:
     data = {"order_id": properties.needed_id("order_id"), "currency": _currency(properties), "total": total}
     if "products" in properties.values:
         data["items"] = _items(properties)
-    codes = _codes(properties)
-    if codes:
-        data["discount_codes"] = codes
-    return "order.placed", data
+    return "order.placed", data | _codes(properties)
 
 
 def updated(properties: Fields, message: str) -> tuple[str, dict[str, Any]]:
@@ -39,10 +36,7 @@ def updated(properties: Fields, message: str) -> tuple[str, dict[str, Any]]:
         data |= {"currency": _currency(properties), "total": total}
     if properties.values.get("products") is not None:
         data["items"] = _items(properties)
-    codes = _codes(properties)
-    if codes:
-        data["discount_codes"] = codes
-    return "order.updated", data
+    return "order.updated", data | _codes(properties)
 
 
 def cancelled(properties: Fields, message: str) -> tuple[str, dict[str, Any]]:
@@ -107,8 +101,8 @@ def _items(properties: Fields) -> list[dict[str, Any]]:
     return items
 
 
-def _codes(properties: Fields) -> list[dict[str, Any]]:
-    """The order's coupon with its discount, then those of its products."""
+def _codes(properties: Fields) -> dict[str, Any]:
+    """`discount_codes`: the order's coupon with its discount, then those of its products; nothing without any."""
     codes: dict[str, dict[str, Any]] = {}
     coupon = properties.text("coupon")
     if coupon:
@@ -118,4 +112,4 @@ def _codes(properties: Fields) -> list[dict[str, Any]]:
         of_product = product.text("coupon")
         if of_product:
             codes.setdefault(of_product, {"code": of_product})
-    return list(codes.values())
+    return {"discount_codes": list(codes.values())} if codes else {}
