@@ -1,4 +1,4 @@
-"""The outermost layer: one log line a request, safe headers, and an answer for what nobody foresaw.
+"""Around the routes: one log line a request, safe headers, and an answer for what nobody foresaw.
 
 Exceptions end here: what the server logs of them would hold the parameters of SQL statements, which are personal data.
 """

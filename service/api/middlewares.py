@@ -23,7 +23,7 @@ PREFLIGHT_SECONDS: Final = 600
 
 
 def add_middlewares(app: FastAPI, origins: Sequence[str]) -> None:
-    """Adds all of them; the guard is the outermost, so that everything has a request id and safe headers.
+    """Adds all of them; the guard is around the others, so that everything has a request id and safe headers.
 
     Args:
         app: the application.

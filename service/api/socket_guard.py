@@ -1,4 +1,4 @@
-"""The outermost layer of sockets: one log line each, and an end for what nobody foresaw."""
+"""Around sockets: one log line each, and an end for what nobody foresaw."""
 
 from __future__ import annotations
 

@@ -8,8 +8,8 @@ from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from service.app.history import PastTransition, transition_json
-from service.app.members import average, mask_email, mask_phone, mask_text
-from service.core import instants, money
+from service.app.members import figures_of, location_of, mask_email, mask_phone, mask_text
+from service.core import instants
 
 #: How many transitions a customer's page shows; the history of a segment has the rest.
 TRANSITIONS_MAX: Final = 100
@@ -69,13 +69,11 @@ def profile_json(person: Person, *, can_read_pii: bool) -> dict[str, Any]:
     Without `can_read_pii` names, e-mail and phone are masked as on a segment's page, and each trait's value by ***:
     its key is the application's, its value may be anything about a person.
     """
-    orders, spent = person.total_orders or 0, person.total_spent or 0
     name, first_name, email, phone = person.name, person.first_name, person.email, person.phone
     traits = dict(person.traits)
     if not can_read_pii:
         name, first_name, email, phone = mask_text(name), mask_text(first_name), mask_email(email), mask_phone(phone)
         traits = dict.fromkeys(traits, MASK)
-    place = {"country": person.country, "state": person.state, "city": person.city}
     first_order = None if person.first_order_at is None else instants.from_datetime(person.first_order_at)
     return {
         "id": str(person.customer_id),
@@ -87,18 +85,14 @@ def profile_json(person: Person, *, can_read_pii: bool) -> dict[str, Any]:
         "customer_type": person.customer_type,
         "locale": person.locale,
         "timezone": person.timezone,
-        "location": place if any(part is not None for part in place.values()) else None,
+        "location": location_of(person),
         "email_subscribed": person.email_subscribed,
         "sms_subscribed": person.sms_subscribed,
         "push_subscribed": person.push_subscribed,
         "traits": traits,
         "is_masked": not can_read_pii,
-        "total_orders": orders,
-        "total_spent": money.to_text(spent),
-        "average_order_value": money.to_text(average(spent, orders)),
+        **figures_of(person),
         "first_order_date": _text(first_order),
-        "last_order_date": _text(person.last_order_at),
-        "registration_date": _text(person.registered_at),
         "last_login": _text(person.last_login_at),
         "first_seen": _text(person.first_seen_at),
     }

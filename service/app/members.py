@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from service.core import instants, money
@@ -31,6 +31,25 @@ class Member(NamedTuple):
     membership_source: str
 
 
+class Shown(Protocol):
+    """What the page of a segment and that of a customer show alike: instants in microseconds, money in minor units."""
+
+    @property
+    def country(self) -> str | None: ...
+    @property
+    def state(self) -> str | None: ...
+    @property
+    def city(self) -> str | None: ...
+    @property
+    def total_orders(self) -> int | None: ...
+    @property
+    def total_spent(self) -> int | None: ...
+    @property
+    def last_order_at(self) -> int | None: ...
+    @property
+    def registered_at(self) -> int | None: ...
+
+
 class CursorError(ValueError):
     """The cursor was not given out for this segment."""
 
@@ -40,11 +59,9 @@ def customer_of(member: Member, *, can_read_pii: bool) -> dict[str, Any]:
 
     Without `can_read_pii` name, e-mail and phone are masked; where there is none, there is still none.
     """
-    orders, spent = member.total_orders or 0, member.total_spent or 0
     name, email, phone = member.name, member.email, member.phone
     if not can_read_pii:
         name, email, phone = mask_text(name), mask_email(email), mask_phone(phone)
-    place = {"country": member.country, "state": member.state, "city": member.city}
     return {
         "id": str(member.customer_id),
         "external_id": member.external_id or str(member.customer_id),
@@ -52,15 +69,29 @@ def customer_of(member: Member, *, can_read_pii: bool) -> dict[str, Any]:
         "email": email,
         "phone": phone,
         "customer_type": member.customer_type,
-        "total_orders": orders,
-        "total_spent": money.to_text(spent),
-        "average_order_value": money.to_text(average(spent, orders)),
-        "last_order_date": None if member.last_order_at is None else instants.to_text(member.last_order_at),
-        "registration_date": None if member.registered_at is None else instants.to_text(member.registered_at),
-        "location": place if any(part is not None for part in place.values()) else None,
+        **figures_of(member),
+        "location": location_of(member),
         "membership_date": instants.to_text(instants.from_datetime(member.joined_at)),
         "membership_source": member.membership_source,
     }
+
+
+def figures_of(one: Shown) -> dict[str, Any]:
+    """What somebody bought, and since when they are registered."""
+    orders, spent = one.total_orders or 0, one.total_spent or 0
+    return {
+        "total_orders": orders,
+        "total_spent": money.to_text(spent),
+        "average_order_value": money.to_text(average(spent, orders)),
+        "last_order_date": None if one.last_order_at is None else instants.to_text(one.last_order_at),
+        "registration_date": None if one.registered_at is None else instants.to_text(one.registered_at),
+    }
+
+
+def location_of(one: Shown) -> dict[str, str | None] | None:
+    """Where somebody is; None where nothing of it is known."""
+    place = {"country": one.country, "state": one.state, "city": one.city}
+    return place if any(part is not None for part in place.values()) else None
 
 
 def average(spent: int, orders: int) -> int:
