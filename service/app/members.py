@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from service.core import instants, money
@@ -31,25 +31,6 @@ class Member(NamedTuple):
     membership_source: str
 
 
-class Shown(Protocol):
-    """What the page of a segment and that of a customer show alike: instants in microseconds, money in minor units."""
-
-    @property
-    def country(self) -> str | None: ...
-    @property
-    def state(self) -> str | None: ...
-    @property
-    def city(self) -> str | None: ...
-    @property
-    def total_orders(self) -> int | None: ...
-    @property
-    def total_spent(self) -> int | None: ...
-    @property
-    def last_order_at(self) -> int | None: ...
-    @property
-    def registered_at(self) -> int | None: ...
-
-
 class CursorError(ValueError):
     """The cursor was not given out for this segment."""
 
@@ -69,28 +50,30 @@ def customer_of(member: Member, *, can_read_pii: bool) -> dict[str, Any]:
         "email": email,
         "phone": phone,
         "customer_type": member.customer_type,
-        **figures_of(member),
-        "location": location_of(member),
+        **figures_of(member.total_orders, member.total_spent, member.last_order_at, member.registered_at),
+        "location": location_of(member.country, member.state, member.city),
         "membership_date": instants.to_text(instants.from_datetime(member.joined_at)),
         "membership_source": member.membership_source,
     }
 
 
-def figures_of(one: Shown) -> dict[str, Any]:
-    """What somebody bought, and since when they are registered."""
-    orders, spent = one.total_orders or 0, one.total_spent or 0
+def figures_of(
+    total_orders: int | None, total_spent: int | None, last_order_at: int | None, registered_at: int | None
+) -> dict[str, Any]:
+    """What somebody bought, and since when they are registered; instants in microseconds, money in minor units."""
+    orders, spent = total_orders or 0, total_spent or 0
     return {
         "total_orders": orders,
         "total_spent": money.to_text(spent),
         "average_order_value": money.to_text(average(spent, orders)),
-        "last_order_date": None if one.last_order_at is None else instants.to_text(one.last_order_at),
-        "registration_date": None if one.registered_at is None else instants.to_text(one.registered_at),
+        "last_order_date": None if last_order_at is None else instants.to_text(last_order_at),
+        "registration_date": None if registered_at is None else instants.to_text(registered_at),
     }
 
 
-def location_of(one: Shown) -> dict[str, str | None] | None:
+def location_of(country: str | None, state: str | None, city: str | None) -> dict[str, str | None] | None:
     """Where somebody is; None where nothing of it is known."""
-    place = {"country": one.country, "state": one.state, "city": one.city}
+    place = {"country": country, "state": state, "city": city}
     return place if any(part is not None for part in place.values()) else None
 
 
