@@ -48,7 +48,7 @@ async def readyz(
     A process that has been told to stop is not ready. Partitions of input without a consumer are told as `degraded`
     and keep nobody from asking: the API answers all the same.
     """
-    sentences, degraded = await asyncio.gather(_look(_checks(request)), _look(_observed(request)))
+    sentences, degraded = await _shared_look(request)
     if request.app.state.traffic.is_draining:
         sentences["shutdown"] = "the process has been told to stop and finishes what is under way"
     if verbose is not None:
@@ -60,6 +60,20 @@ async def readyz(
     checks |= {name: DEGRADED if sentence else "ok" for name, sentence in degraded.items()}
     found = {name: sentence for name, sentence in degraded.items() if sentence}
     return answer({"status": "ready", "checks": checks, **({DEGRADED: found} if found else {})}, "The service is ready")
+
+
+async def _shared_look(request: Request) -> tuple[dict[str, str], dict[str, str]]:
+    """What is wrong, and what is degraded. Who asks while others do gets their answer: a crowd is one question."""
+    state = request.app.state
+    looking: asyncio.Task[tuple[dict[str, str], dict[str, str]]] | None = getattr(state, "looking", None)
+    if looking is None or looking.done():
+        looking = state.looking = asyncio.create_task(_look_at_all(request))
+    sentences, degraded = await asyncio.shield(looking)
+    return dict(sentences), degraded
+
+
+async def _look_at_all(request: Request) -> tuple[dict[str, str], dict[str, str]]:
+    return await asyncio.gather(_look(_checks(request)), _look(_observed(request)))
 
 
 def _checks(request: Request) -> dict[str, Check]:

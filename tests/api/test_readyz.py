@@ -7,6 +7,7 @@ import signal
 import time
 
 import httpx2
+import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from service.adapters.postgres.database import Database
@@ -41,6 +42,24 @@ class TestVerbose:
         assert "run `segments migrate`\n[-]broker failed: does not answer (KafkaConnectionError)\n" in response.text
         assert response.text.endswith("readyz check failed\n")
         assert "secret-host" not in response.text
+
+
+async def test_a_crowd_is_one_question(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks while others do gets their answer; who comes later has everything looked at again."""
+    asked = 0
+
+    async def slowly() -> None:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0.2)
+
+    monkeypatch.setattr(type(api.broker), "__call__", lambda _: slowly())
+    responses = await asyncio.gather(*(api.client.get("/readyz") for _ in range(20)))
+
+    assert {one.status_code for one in responses} == {200}
+    assert asked == 1
+    await api.client.get("/readyz")
+    assert asked == 2
 
 
 class TestAssignment:
