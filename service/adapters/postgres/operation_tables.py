@@ -50,6 +50,8 @@ dead_letters = Table(
     column("redriven_at", Instant, nullable=True),
     UniqueConstraint("cluster", "topic", "partition", "offset"),
     Index(None, "reason", "id"),
+    # What /metrics counts each time it is asked.
+    Index("dead_letters_waiting_idx", "reason", postgresql_where=text("redriven_at IS NULL")),
     Index(None, "customer_id"),
 )
 
