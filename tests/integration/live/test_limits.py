@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from uuid import UUID
 
 import pytest
@@ -11,6 +10,7 @@ from websockets.exceptions import InvalidStatus
 
 from service.adapters.postgres.database import Database
 from service.api import live as live_route
+from service.api.server import DRAIN_SECONDS_MAX
 from service.app import live as hub
 from tests.integration.live.conftest import (
     SECONDS_MAX,
@@ -95,14 +95,13 @@ class TestEnd:
 
     async def test_drain(self, live: Live) -> None:
         """When the process is told to end, sockets are closed with 1012 and nothing keeps it."""
-        started = time.monotonic()
         async with live.connect() as client, live.connect() as other:
             live.stop.set()
             found = {(await goodbye(client))[0], (await goodbye(other))[0]}
-        await asyncio.wait_for(live.ended, SECONDS_MAX)
+        # Before the end would come in any case.
+        await asyncio.wait_for(live.ended, 0.9 * DRAIN_SECONDS_MAX)
 
         assert found == {1012}
-        assert time.monotonic() - started < 5
         assert not live.is_reading
 
     async def test_no_broker(self, database: Database, database_url: str) -> None:
