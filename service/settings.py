@@ -16,7 +16,15 @@ from service.crash import read_crash_at
 
 TOPIC_NAME = re.compile(r"[a-zA-Z0-9._-]{1,200}")
 HTTP_URL = re.compile(r"https?://[^\s/]+(/\S*)?")
+SMTP_URL = re.compile(r"(smtp|smtps|smtp\+starttls)://([^@/\s]+@)?[^@/:\s]+(:[0-9]{1,5})?/?")
 ORIGIN = re.compile(r"https?://[a-zA-Z0-9.-]+(:[0-9]{1,5})?")
+
+
+#: The settings that name topics; no two are the same.
+TOPICS = ("orders_topic", "customers_topic", "membership_topic", "dead_letter_topic") + (
+    "messages_topic",
+    "engagement_topic",
+)
 
 
 class SettingsError(Exception):
@@ -54,6 +62,8 @@ class Settings(BaseSettings):
     customers_topic: str = "customers"
     membership_topic: str = "segment-membership"
     dead_letter_topic: str = "segments-dead-letters"
+    messages_topic: str = "campaign-messages"
+    engagement_topic: str = "campaign-engagement"
     partitions: int = Field(default=12, ge=1, le=10_000)
     consumer_group: str = Field(default="segments", min_length=1, max_length=200)
 
@@ -78,6 +88,24 @@ class Settings(BaseSettings):
 
     events_hmac_secret: OptionalSecret = None
 
+    smtp_url: OptionalSecret = None
+    smtp_connections_max: int = Field(default=8, ge=1, le=100)
+    mail_from: str = "Customer segments <no-reply@localhost>"
+    sms_webhook_url: OptionalText = None
+    notification_webhook_url: OptionalText = None
+    webhook_secret: OptionalSecret = None
+    webhook_hosts_allowed: str = ""  # inside one's own network; all others must be public
+    public_url: OptionalText = None  # where links in messages lead to this API
+    campaign_secret: OptionalSecret = None  # signs links, makes codes, hides suppressed addresses; else jwt_secret
+    campaign_timezone: str = "UTC"
+    pii_in_messages: bool = True
+    confirm_recipients_above: int = Field(default=1_000, ge=0)
+    test_domains_allowed: str = ""
+    email_per_second_max: int = Field(default=0, ge=0, le=1_000_000)  # 0 for any number, as of the others
+    email_per_domain_per_second_max: int = Field(default=0, ge=0, le=1_000_000)
+    sms_per_second_max: int = Field(default=0, ge=0, le=1_000_000)
+    notification_per_second_max: int = Field(default=0, ge=0, le=1_000_000)
+
     requests_per_second_max: int = Field(default=500, ge=0, le=1_000_000)  # of each token and process; 0 for any number
     cors_origins: str = ""
 
@@ -91,7 +119,7 @@ class Settings(BaseSettings):
 
     crash_at: OptionalText = None  # for tests alone (service/crash.py)
 
-    @field_validator("orders_topic", "customers_topic", "membership_topic", "dead_letter_topic")
+    @field_validator(*TOPICS)
     @classmethod
     def _topic_name(cls, value: str) -> str:
         if not TOPIC_NAME.fullmatch(value):
@@ -112,7 +140,7 @@ class Settings(BaseSettings):
                 raise ValueError(msg)
         return value
 
-    @field_validator("analytics_timezone")
+    @field_validator("analytics_timezone", "campaign_timezone")
     @classmethod
     def _zone(cls, value: str) -> str:
         try:
@@ -122,15 +150,15 @@ class Settings(BaseSettings):
             raise ValueError(msg) from None
         return value
 
-    @field_validator("jwt_secret")
+    @field_validator("jwt_secret", "campaign_secret")
     @classmethod
     def _secret_length(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and len(value.get_secret_value().encode()) < 32:
-            msg = "must have at least 32 bytes, as HS256 asks for (RFC 7518 section 3.2)"
+            msg = "must have at least 32 bytes, as HMAC with SHA-256 asks for (RFC 7518 section 3.2)"
             raise ValueError(msg)
         return value
 
-    @field_validator("events_hmac_secret")
+    @field_validator("events_hmac_secret", "webhook_secret")
     @classmethod
     def _hmac_secret(cls, value: SecretStr | None) -> SecretStr | None:
         text = "" if value is None else value.get_secret_value()
@@ -171,6 +199,22 @@ class Settings(BaseSettings):
             raise ValueError(msg)
         return value
 
+    @field_validator("sms_webhook_url", "notification_webhook_url", "public_url")
+    @classmethod
+    def _outside_url(cls, value: str | None) -> str | None:
+        if value is not None and not HTTP_URL.fullmatch(value):
+            msg = "must be a URL such as https://shop.example.com/hooks"
+            raise ValueError(msg)
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not SMTP_URL.fullmatch(value.get_secret_value()):
+            msg = "must be smtp://[user:password@]host[:port], smtps://... or smtp+starttls://..."
+            raise ValueError(msg)
+        return value
+
     @field_validator("crash_at")
     @classmethod
     def _crash_at(cls, value: str | None) -> str | None:
@@ -180,9 +224,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _topics_differ(self) -> Self:
-        topics = [self.orders_topic, self.customers_topic, self.membership_topic, self.dead_letter_topic]
-        if len(set(topics)) != len(topics):
-            msg = "ORDERS_TOPIC, CUSTOMERS_TOPIC, MEMBERSHIP_TOPIC and DEAD_LETTER_TOPIC must differ"
+        if len({getattr(self, name) for name in TOPICS}) != len(TOPICS):
+            msg = f"{', '.join(name.upper() for name in TOPICS)} must differ"
             raise ValueError(msg)
         return self
 

@@ -32,6 +32,8 @@ class Permission(StrEnum):
     DELETE = "customer_segments:delete"
     READ_PII = "customers:read_pii"
     WRITE_EVENTS = "events:write"
+    SEND = "campaigns:send"
+    SEND_TRANSACTIONAL = "campaigns:send_transactional"
 
 
 class TokenError(Exception):

@@ -36,6 +36,8 @@ def wanted_topics(settings: Settings, replication: int) -> list[NewTopic]:
         topic(settings.customers_topic, settings.partitions, **large),
         topic(settings.membership_topic, settings.partitions),
         topic(settings.dead_letter_topic, settings.partitions, **large),
+        topic(settings.messages_topic, settings.partitions),
+        topic(settings.engagement_topic, settings.partitions),
         topic(marker_topic(settings), 1, **{"cleanup.policy": "compact", "segment.ms": "3600000"}),
     ]
 

@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
+from service.adapters.postgres import campaign_tables as campaign_tables
 from service.adapters.postgres.operation_tables import metadata as metadata
 from service.adapters.postgres.table_parts import CodePoints, Instant
 from service.adapters.postgres.table_parts import column as _column
