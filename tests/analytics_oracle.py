@@ -36,6 +36,11 @@ def quotient(part: Decimal | int, whole: Decimal | int, decimals: int = 2) -> De
     return rounded(Fraction(part) / Fraction(whole) if whole else Fraction(0), decimals)
 
 
+def amount_of(refund: dict) -> Decimal | None:
+    """The amount of a refund; None for the order in full."""
+    return None if refund["amount"] == "full" else Decimal(str(refund["amount"]))
+
+
 class Purse:
     """Orders and refunds of one customer, as known at an instant; the guest's too."""
 
@@ -47,8 +52,8 @@ class Purse:
                 refunds[event["data"]["refund_id"]].append(event)
             elif event["type"].startswith("order."):
                 orders[event["data"]["order_id"]].append(event)
-        self.refunds = [  # (instant, order or None, amount)
-            (micros(told[0]["time"]), told[-1]["data"]["order_id"], Decimal(str(told[-1]["data"]["amount"])))
+        self.refunds = [  # (instant, order or None, amount or None for in full)
+            (micros(told[0]["time"]), told[-1]["data"]["order_id"], amount_of(told[-1]["data"]))
             for told in refunds.values()
         ]
         self.orders: dict[str, tuple[int, int | None, Decimal]] = {}  # placed, cancelled, total
@@ -72,9 +77,11 @@ class Purse:
     def spent(self, at: int) -> Decimal:
         """total_spent at an instant."""
         there = self.placed(at)
-        totals = sum((self.orders[one][2] for one in there), Decimal(0))
-        back = sum((r[2] for r in self.refunds if r[0] <= at and (r[1] is None or r[1] in there)), Decimal(0))
-        return totals - back
+        known = [refund for refund in self.refunds if refund[0] <= at]
+        in_full = {order for _, order, amount in known if amount is None}
+        totals = sum((self.orders[one][2] for one in there if one not in in_full), Decimal(0))
+        back = (amount for _, order, amount in known if order is None or (order in there and order not in in_full))
+        return totals - sum(back, Decimal(0))
 
     @cached_property
     def instants(self) -> list[int]:

@@ -42,7 +42,6 @@ def fact_of_event(event: Event) -> Fact:
     if isinstance(data, Activity):
         return ActivityFact(stamp, data.name, event.scalars or {})
     if isinstance(data, OrderRefunded):
-        assert event.minor_units is not None
         return RefundFact(stamp, data.refund_id, data.order_id, event.minor_units)
     if isinstance(data, OrderCancelled):
         return OrderFact(stamp, data.order_id, "cancelled")

@@ -59,7 +59,8 @@ class Customer:
                 self.activities.append((at, data["name"], found))
             elif kind == "order.refunded":
                 known = refunds.setdefault(data["refund_id"], {"at": at})
-                known.update(order=data.get("order_id"), amount=Decimal(str(data["amount"])))
+                amount = None if data["amount"] == "full" else Decimal(str(data["amount"]))
+                known.update(order=data.get("order_id"), amount=amount)
             elif kind.startswith("order."):
                 order = orders.setdefault(data["order_id"], {"placed": None, "total": Decimal(0), "items": []})
                 if kind == "order.cancelled":
@@ -89,7 +90,8 @@ class Customer:
         for order_id, order in orders.items():
             if order["placed"] is None or order.get("cancelled") or order.get("test"):
                 continue
-            amount = order["total"] - sum((r["amount"] for r in refunds.values() if r["order"] == order_id), Decimal(0))
+            back = [refund["amount"] for refund in refunds.values() if refund["order"] == order_id]
+            amount = Decimal(0) if None in back else order["total"] - sum(back, Decimal(0))
             products = {item["product_id"] for item in order["items"]}
             categories = {item.get("category") for item in order["items"]} - {None}
             self.entries.append((order["placed"], amount, 1, products, categories))

@@ -55,14 +55,10 @@ def _data() -> st.SearchStrategy[tuple[str, dict]]:
         optional={"items": items, "test": st.sampled_from([False, False, False, True])},
     )
     updated = st.fixed_dictionaries({"order_id": order_id}, optional={"total": MONEY, "items": items})
-    refunded = st.fixed_dictionaries(
-        {
-            "refund_id": st.sampled_from(["r1", "r2", "r3"]),
-            "order_id": order_id | st.none(),
-            "currency": st.just("USD"),
-            "amount": MONEY,
-        }
-    )
+    refund = {"refund_id": st.sampled_from(["r1", "r2", "r3"]), "currency": st.just("USD")}
+    in_part = st.fixed_dictionaries({**refund, "order_id": order_id | st.none(), "amount": MONEY})
+    in_full = st.fixed_dictionaries({**refund, "order_id": order_id, "amount": st.just("full")})
+    refunded = in_part | in_part | in_full
     properties = st.dictionaries(st.sampled_from(PROPERTIES), _VALUE, max_size=2)
     activity = st.fixed_dictionaries(
         {"name": _NAME}, optional={"properties": st.one_of(properties, properties, st.none())}

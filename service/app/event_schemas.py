@@ -80,7 +80,7 @@ _CHECKED: Final[Mapping[tuple[str, str], Schema]] = {
     ("customer.activity", "name"): _ID,
     ("order.placed", "total"): _MONEY,
     ("order.updated", "total"): {**_MONEY, "anyOf": [*_MONEY["anyOf"], {"type": "null"}]},
-    ("order.refunded", "amount"): _MONEY,
+    ("order.refunded", "amount"): {**_MONEY, "anyOf": [*_MONEY["anyOf"], {"const": "full"}]},
 }
 
 

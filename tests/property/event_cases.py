@@ -27,6 +27,7 @@ _items = st.lists(
     st.fixed_dictionaries({"product_id": hold(PRODUCTS)}, optional={"category": maybe(hold(PRODUCTS))}), max_size=3
 )
 _order = {"order_id": hold(("o1", "o2", "o3", "ö"))}
+_refund = {"refund_id": hold(("r1", "r2", "r3")), "currency": st.just("EUR")}
 _attributes = {
     "customer_type": maybe(hold(("individual", "business"))),
     "email_subscribed": maybe(st.booleans()),
@@ -53,9 +54,12 @@ _DATA = {
         some({"total": maybe(hold(MONEY)), "items": maybe(_items), "status": hold(("paid", "cancelled"))}),
     ),
     "order.cancelled": st.fixed_dictionaries(_order),
-    "order.refunded": st.fixed_dictionaries(
-        {"refund_id": hold(("r1", "r2", "r3")), "currency": st.just("EUR"), "amount": hold(MONEY)},
-        optional={"order_id": maybe(_order["order_id"])},
+    "order.refunded": often(
+        (
+            3,
+            st.fixed_dictionaries({**_refund, "amount": hold(MONEY)}, optional={"order_id": maybe(_order["order_id"])}),
+        ),
+        (1, st.fixed_dictionaries({**_refund, "order_id": _order["order_id"], "amount": st.just("full")})),
     ),
 }
 _KINDS = (

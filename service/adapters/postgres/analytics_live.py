@@ -18,8 +18,8 @@ _GUEST_TABLES: Final = ",\n".join(
         "(SELECT * FROM refunds WHERE customer_id = :guest) AS refunds",
     )
 )
-#: Facts of the orders that were cancelled of late, and of the refunds that ever named one of them.
-_CANCELLED_TABLES: Final = ",\n".join(
+#: Facts of the orders in `ended`, and of the refunds that ever named one of them.
+_ENDED_TABLES: Final = ",\n".join(
     ledger_tables(
         "(SELECT order_facts.* FROM order_facts JOIN ended USING (customer_id, order_id)) AS order_facts",
         """(
@@ -88,13 +88,9 @@ SELECT count(*), count(*) FILTER (WHERE is_back) FROM {_WERE_THERE} WHERE was_th
 """  # noqa: S608 - as above
 
 #: Revenue by day of the trend. An order that counts adds its amount, net of all refunds, when it was placed; refunds of
-#: late are moved from there to their own time. Cancelled orders are folded from their facts.
+#: late are moved from there to their own time. Orders cancelled of late, or refunded of late and ever in full, are
+#: folded from their facts instead.
 _TREND_TABLES: Final = f"""
-ended AS MATERIALIZED (
-    SELECT DISTINCT customer_id, order_id FROM order_facts
-    WHERE kind = 'cancelled' AND time >= :trend_start AND time <= :as_of
-),
-{_CANCELLED_TABLES},
 recent AS MATERIALIZED (
     SELECT customer_id, refund_id, min(time) AS at,
         (array_agg(order_id {LATEST}))[1] AS order_id, (array_agg(amount {LATEST}))[1] AS amount
@@ -105,11 +101,24 @@ recent AS MATERIALIZED (
     GROUP BY customer_id, refund_id
     HAVING min(time) >= :trend_start
 ),
+ended AS MATERIALIZED (
+    SELECT customer_id, order_id FROM order_facts
+    WHERE kind = 'cancelled' AND time >= :trend_start AND time <= :as_of
+    UNION
+    SELECT customer_id, order_id FROM refunds JOIN (SELECT DISTINCT customer_id, order_id FROM recent) AS touched
+        USING (customer_id, order_id)
+    WHERE refunds.amount IS NULL AND time <= :as_of
+),
+{_ENDED_TABLES},
 given AS MATERIALIZED (
     SELECT customer_id, at, recent.amount, placed_at FROM recent JOIN orders USING (customer_id, order_id)
+    WHERE (customer_id, order_id) NOT IN (SELECT customer_id, order_id FROM ended)
 ),
 entries AS (
-    SELECT customer_id, placed_at AS at, amount FROM orders WHERE placed_at >= :trend_start AND placed_at <= :as_of
+    SELECT customer_id, placed_at AS at, amount FROM orders
+    WHERE placed_at >= :trend_start AND placed_at <= :as_of
+    UNION ALL SELECT customer_id, placed_at, -orders.amount FROM ended JOIN orders USING (customer_id, order_id)
+    WHERE placed_at >= :trend_start AND placed_at <= :as_of
     UNION ALL SELECT customer_id, placed_at, amount FROM given WHERE placed_at >= :trend_start
     UNION ALL SELECT customer_id, greatest(at, placed_at), -amount FROM given
     UNION ALL SELECT customer_id, at, -amount FROM recent WHERE order_id IS NULL

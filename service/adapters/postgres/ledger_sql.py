@@ -39,10 +39,25 @@ _SOLD: Final = """sold AS MATERIALIZED (
     WHERE placed_at IS NOT NULL AND NOT is_test AND (cancelled_at IS NULL OR cancelled_at > placed_at)
 )"""
 #: A refund takes effect once its order counts, and not after its cancellation.
-_RETURNED: Final = """returned AS MATERIALIZED (
-    SELECT customer_id, order_id, greatest(at, placed_at) AS at, amount
+_GIVEN_BACK: Final = """given_back AS MATERIALIZED (
+    SELECT customer_id, order_id, greatest(at, placed_at) AS at, amount, total
     FROM refunded JOIN sold USING (customer_id, order_id)
     WHERE cancelled_at IS NULL OR at <= cancelled_at
+)"""
+#: A refund in full has no amount: it is all that was left then, and nothing is left for later ones.
+_IN_FULL: Final = """in_full AS MATERIALIZED (
+    SELECT customer_id, order_id, min(at) AS ended_at, min(total) AS total
+    FROM given_back WHERE amount IS NULL GROUP BY customer_id, order_id
+)"""
+_RETURNED: Final = """returned AS MATERIALIZED (
+    SELECT customer_id, order_id, at, amount
+    FROM given_back LEFT JOIN in_full USING (customer_id, order_id)
+    WHERE amount IS NOT NULL AND (ended_at IS NULL OR at < ended_at)
+    UNION ALL
+    SELECT in_full.customer_id, in_full.order_id, ended_at, in_full.total - coalesce(sum(before.amount), 0)
+    FROM in_full LEFT JOIN given_back AS before
+        ON before.customer_id = in_full.customer_id AND before.order_id = in_full.order_id AND before.at < ended_at
+    GROUP BY in_full.customer_id, in_full.order_id, ended_at, in_full.total
 )"""
 _ORDER_LEDGER: Final = """order_ledger AS (
     SELECT customer_id, placed_at AS at, total AS amount FROM sold
@@ -72,6 +87,8 @@ def ledger_tables(orders: str = "order_facts", refunds: str = "refunds") -> list
         _ORDERS.format(orders=orders),
         _RENAMED.format(orders=orders, latest=LATEST.replace("ORDER BY", "ORDER BY customer_id, order_id,")),
         _SOLD,
+        _GIVEN_BACK,
+        _IN_FULL,
         _RETURNED,
         _ORDER_LEDGER,
         _LEDGER,

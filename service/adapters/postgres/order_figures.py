@@ -84,15 +84,18 @@ def _entries(*, has_amounts: bool) -> str:
     """What adds to the figures, and when: orders with their refunds, and refunds without order."""
     if not has_amounts:
         return "entries AS (SELECT customer_id, as_of, placed_at AS time, 1 AS orders FROM counting_orders)"
-    return """entries AS (
-    SELECT customer_id, as_of, placed_at AS time, 1 AS orders, coalesce(total, 0) - coalesce(returned, 0) AS amount
+    return f"""entries AS (
+    SELECT customer_id, as_of, placed_at AS time, 1 AS orders, {LEFT_OF_TOTAL} AS amount
     FROM counting_orders LEFT JOIN refunded_orders USING (customer_id, as_of, order_id)
     UNION ALL
     SELECT customer_id, as_of, refunded_at, 0, -amount FROM refund_states WHERE order_id IS NULL
-)"""
+)"""  # noqa: S608 - built from constants
 
 
-#: Refunds: amount and order of the latest fact, instant of the earliest; then what each order gave back.
+#: What an order comes to, of counting_orders left joined with refunded_orders.
+LEFT_OF_TOTAL: Final = "CASE WHEN is_in_full THEN 0 ELSE coalesce(total, 0) - coalesce(returned, 0) END"
+#: Refunds: amount and order of the latest fact, instant of the earliest; then what each order gave back. Without an
+#: amount it was the order in full, whatever else went back.
 REFUND_TABLES: Final = (
     f"""refund_states AS (
     SELECT customer_id, as_of, min(time) AS refunded_at,
@@ -101,7 +104,7 @@ REFUND_TABLES: Final = (
     GROUP BY customer_id, as_of, refund_id
 )""",  # noqa: S608 - built from constants
     """refunded_orders AS (
-    SELECT customer_id, as_of, order_id, sum(amount) AS returned
+    SELECT customer_id, as_of, order_id, sum(amount) AS returned, bool_or(amount IS NULL) AS is_in_full
     FROM refund_states
     WHERE order_id IS NOT NULL
     GROUP BY customer_id, as_of, order_id

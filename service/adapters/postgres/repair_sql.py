@@ -55,7 +55,7 @@ REFUNDED_LATER: Final = f"""
 SELECT f.customer_id, 'order.refunded', f.event_id, f.time, f.sequence,
     CAST(jsonb_build_object(
         'customer_id', f.customer_id, 'refund_id', f.refund_id, 'order_id', f.order_id, 'currency', '',
-        'amount', f.amount / 100.0
+        'amount', coalesce(to_jsonb(f.amount / 100.0), '"full"')
     ) AS text)
 FROM {_KEYS} JOIN refunds f ON {_THEIRS}
 """  # noqa: S608 - built from constants

@@ -165,7 +165,8 @@ refunds = _fact(
     _column("refund_id", CodePoints, primary_key=True),
     _column("event_id", CodePoints, primary_key=True),
     _column("order_id", CodePoints, nullable=True),
-    _column("amount", BigInteger),
+    # Missing where the order was refunded in full.
+    _column("amount", BigInteger, nullable=True),
     indexes=(Index("refunds_order_idx", "customer_id", "order_id"), Index("refunds_time_idx", "time")),
 )
 

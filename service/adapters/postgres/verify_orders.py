@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from service.adapters.postgres.criteria_sql import statement
-from service.adapters.postgres.order_figures import LINES, REFUND_TABLES, orders_table
+from service.adapters.postgres.order_figures import LEFT_OF_TOTAL, LINES, REFUND_TABLES, orders_table
 from service.adapters.postgres.verify_profiles import EVALUATED
 from service.app.verify import ProfileDrift
 
@@ -16,14 +16,14 @@ _NAMES: Final = """names AS (
     FROM lines
     GROUP BY customer_id, order_id
 )"""
-_TOLD: Final = """told AS (
+_TOLD: Final = f"""told AS (
     SELECT customer_id, order_id, placed_at, coalesce(total, 0) AS total,
-        coalesce(total, 0) - coalesce(returned, 0) AS amount,
-        coalesce(products, '{}') AS products, coalesce(categories, '{}') AS categories
+        {LEFT_OF_TOTAL} AS amount,
+        coalesce(products, '{{}}') AS products, coalesce(categories, '{{}}') AS categories
     FROM counting_orders
         LEFT JOIN refunded_orders USING (customer_id, as_of, order_id)
         LEFT JOIN names USING (customer_id, order_id)
-)"""
+)"""  # noqa: S608 - built from constants
 #: Of customers that have a profile; who has orders without one is found elsewhere.
 _STORED: Final = "stored AS (SELECT orders.* FROM orders JOIN subjects USING (customer_id))"
 

@@ -79,12 +79,12 @@ class OrderFact(NamedTuple):
 
 
 class RefundFact(NamedTuple):
-    """`order.refunded`; amount in minor units, order_id None = a refund without order."""
+    """`order.refunded`; amount in minor units, None = in full; order_id None = a refund without order."""
 
     stamp: Stamp
     refund_id: str
     order_id: str | None
-    amount: int
+    amount: int | None
 
 
 Fact = AttributesFact | MomentFact | ActivityFact | OrderFact | RefundFact
@@ -100,11 +100,11 @@ class Order(NamedTuple):
 
 
 class Refund(NamedTuple):
-    """A refund as its facts fold: earliest instant, latest order and amount (minor units)."""
+    """A refund as its facts fold: earliest instant, latest order and amount (minor units; None: the order in full)."""
 
     at: int
     order_id: str | None
-    amount: int
+    amount: int | None
 
 
 @dataclass(frozen=True)
@@ -198,8 +198,9 @@ def _orders(facts: Sequence[OrderFact], refunds: Sequence[Refund]) -> list[Order
     for fact in facts:
         by_order.setdefault(fact.order_id, []).append(fact)
     returned: dict[str | None, int] = {}
+    in_full = {refund.order_id for refund in refunds if refund.amount is None}
     for refund in refunds:
-        returned[refund.order_id] = returned.get(refund.order_id, 0) + refund.amount
+        returned[refund.order_id] = returned.get(refund.order_id, 0) + (refund.amount or 0)
     found = []
     for order_id, told in by_order.items():
         placed = [fact for fact in told if fact.kind == PLACED]
@@ -211,7 +212,7 @@ def _orders(facts: Sequence[OrderFact], refunds: Sequence[Refund]) -> list[Order
         found.append(
             Order(
                 at=placed[0].stamp.at,
-                amount=(totals[-1] if totals else 0) - returned.get(order_id, 0),
+                amount=0 if order_id in in_full else (totals[-1] if totals else 0) - returned.get(order_id, 0),
                 products=frozenset(product for product, _ in lines),
                 categories=frozenset(category for _, category in lines if category is not None),
             )

@@ -51,7 +51,7 @@ def _of_orders(predicate: NumberPredicate, scene: Scene) -> Fraction | None:
     if predicate.field is Number.TOTAL_ORDERS:
         return Fraction(len(orders))
     refunds = _within(known.refunds, window, scene.as_of)
-    spent = Fraction(sum(order.amount for order in orders) - sum(refund.amount for refund in refunds), 100)
+    spent = Fraction(sum(order.amount for order in orders) - sum(refund.amount or 0 for refund in refunds), 100)
     if predicate.field is Number.TOTAL_SPENT:
         return spent
     return spent / len(orders) if orders else None

@@ -20,6 +20,7 @@ from service.core.money import parse_minor_units
 
 _PRICE: Final = re.compile(r"-?[0-9]{1,10}(\.[0-9]{1,4}0*)?")
 _NOT_NAMED: Final = (b"", b"null")
+_IN_FULL: Final = b'"full"'
 FUTURE_TOLERANCE: Final = 5 * instants.MINUTE
 ID_CHARACTERS_MAX: Final = 256
 
@@ -193,7 +194,10 @@ def _read_values(event: model.Event) -> None:
         elif isinstance(data, model.OrderPlaced):
             raise Fault("total: must be a number or a decimal string such as 99.90.")
     elif isinstance(data, model.OrderRefunded):
-        event.minor_units = _amount("amount", data.amount)
+        if bytes(data.amount) != _IN_FULL:
+            event.minor_units = _amount("amount", data.amount)
+        elif data.order_id is None:
+            raise Fault('amount: "full" is for refunds of an order; name its order_id, or the amount.')
     elif isinstance(data, model.CustomerData):
         if data.traits is not UNSET:
             event.scalars = checked_scalars("traits", bytes(data.traits))

@@ -114,7 +114,7 @@ class OrderCancelled(Struct, gc=False):
 
 
 class OrderRefunded(Struct):
-    """`order.refunded`; order_id null = a refund without order."""
+    """`order.refunded`; order_id null = a refund without order; amount "full" = what was left of the order."""
 
     refund_id: str
     customer_id: str | None
@@ -154,7 +154,7 @@ class Event(Struct, gc=False):
     customer_id: UUID  # identity.GUEST for orders without a customer
     external_id: str  # "" for guests
     data: Data
-    minor_units: int | None = None  # total of an order, amount of a refund
+    minor_units: int | None = None  # total of an order, amount of a refund (None: in full)
     scalars: dict[str, object] | None = None  # traits or activity properties, numbers as int or Decimal
     trace: str | None = None  # W3C traceparent
 

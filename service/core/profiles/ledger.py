@@ -38,7 +38,7 @@ class RefundFact(NamedTuple):
     refund_id: str
     order_id: str | None
     stamp: Stamp
-    minor_units: int
+    minor_units: int | None  # None: the order in full
 
 
 class ActivityFact(NamedTuple):
@@ -60,7 +60,6 @@ def fact_of(event: Event) -> Fact:
     if isinstance(data, Activity):
         return ActivityFact(data.name, event.at, event.scalars or {})
     if isinstance(data, OrderRefunded):
-        assert event.minor_units is not None  # noqa: S101 - decode requires an amount
         return RefundFact(data.refund_id, data.order_id, event.stamp, event.minor_units)
     assert isinstance(data, OrderPlaced | OrderUpdated | OrderCancelled)  # noqa: S101 - callers pass order.* only
     return OrderFact(
@@ -104,6 +103,7 @@ class OrderState:
         "items_stamp",
         "placed_at",
         "refunded",
+        "refunds_in_full",
         "total",
         "total_stamp",
     )
@@ -117,6 +117,7 @@ class OrderState:
         self.is_cancelled = False
         self.is_test = False
         self.refunded = 0
+        self.refunds_in_full = 0
 
     def fold(self, fact: OrderFact) -> None:
         """Applies one fact; any order of facts gives the same state."""
@@ -136,14 +137,15 @@ class OrderState:
         """None while the order does not count."""
         if self.placed_at is None or self.is_cancelled or self.is_test:
             return None
-        return Contribution(self.placed_at, self.total - self.refunded, True, self.items, self.total)
+        amount = 0 if self.refunds_in_full else self.total - self.refunded
+        return Contribution(self.placed_at, amount, True, self.items, self.total)
 
 
 class RefundState(NamedTuple):
     """One refund: the latest amount and order, the earliest instant."""
 
     order_id: str | None
-    amount: int
+    amount: int | None  # None: the order in full
     at: int
     stamp: Stamp
 
@@ -212,13 +214,16 @@ class Ledger:
     def _put(self, refund: RefundState, sign: int) -> list[Change]:
         """Adds (1) or takes back (-1) a refund."""
         if refund.order_id is None:
-            entry = Contribution(refund.at, -refund.amount, False, [])
+            entry = Contribution(refund.at, -(refund.amount or 0), False, [])
             return [(None, entry) if sign > 0 else (entry, None)]
         order = self.orders.get(refund.order_id)
         if order is None:
             order = self.orders[refund.order_id] = OrderState()
         before = order.contribution()
-        order.refunded += sign * refund.amount
+        if refund.amount is None:
+            order.refunds_in_full += sign
+        else:
+            order.refunded += sign * refund.amount
         return [self._changed(refund.order_id, before, order.contribution())]
 
     def contributions(self) -> Iterator[Contribution]:
@@ -229,4 +234,4 @@ class Ledger:
                 yield contribution
         for refund in self.refunds.values():
             if refund.order_id is None:
-                yield Contribution(refund.at, -refund.amount, False, [])
+                yield Contribution(refund.at, -(refund.amount or 0), False, [])

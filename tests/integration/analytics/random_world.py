@@ -50,7 +50,8 @@ def _told(chance: random.Random, order_id: str) -> tuple[str, dict[str, Any]]:
         return "order.cancelled", {"order_id": order_id}
     about = order_id if chance.random() < 0.8 else None
     refund_id = f"r{chance.randrange(15)}"
-    return "order.refunded", {"refund_id": refund_id, "order_id": about, "currency": "USD", "amount": money}
+    refund = {"refund_id": refund_id, "order_id": about, "currency": "USD"}
+    return "order.refunded", {**refund, "amount": "full" if about and chance.random() < 0.3 else money}
 
 
 def stays(seed: int) -> list[Stay]:

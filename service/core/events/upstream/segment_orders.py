@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Context, Decimal
 from typing import Any, Final
 
@@ -11,10 +12,7 @@ from service.core.events.upstream.fields import Fields, informative, quantity
 #: What the specification says of an amount without a currency.
 CURRENCY: Final = "USD"
 _EXACT: Final = Context(prec=100)
-_NO_AMOUNT: Final = (
-    "is missing; a refund needs its amount here (properties.total, or products with price and quantity), "
-    "for what an order's refund in full comes to depends on all that is known of the order."
-)
+_NO_PRICE: Final = "is no price with a quantity; without it nobody knows how much of the order went back"
 
 
 def placed(properties: Fields, message: str) -> tuple[str, dict[str, Any]]:
@@ -45,14 +43,17 @@ def cancelled(properties: Fields, message: str) -> tuple[str, dict[str, Any]]:
 
 
 def refunded(properties: Fields, message: str) -> tuple[str, dict[str, Any]]:
-    """Order Refunded; a refund is named by refund_id, else by its message."""
-    amount = properties.first("total", "refund_amount", "revenue", "value")
-    return "order.refunded", {
+    """Order Refunded, in full where it names neither amount nor products; named by refund_id, else by its message."""
+    data = {
         "order_id": properties.needed_id("order_id"),
         "refund_id": properties.id("refund_id") or message,
         "currency": _currency(properties),
-        "amount": _of_products(properties) if amount is None else _without_sign(amount),
     }
+    amount = properties.first("total", "refund_amount", "revenue", "value")
+    if amount is not None:
+        return "order.refunded", data | {"amount": _without_sign(amount)}
+    products = properties.parts("products")
+    return "order.refunded", data | {"amount": _of_products(products) if products else "full"}
 
 
 def _without_sign(amount: Any) -> Any:
@@ -62,21 +63,18 @@ def _without_sign(amount: Any) -> Any:
     return abs(amount) if isinstance(amount, int | Decimal) and not isinstance(amount, bool) else amount
 
 
-def _of_products(properties: Fields) -> str:
+def _of_products(products: Iterable[Fields]) -> str:
     """The exact sum of price times quantity of the products that went back.
 
     Raises:
-        Fault: there are none, or one has no price.
+        Fault: one has no price.
     """
     amount = Decimal(0)
-    products = properties.parts("products")
-    if not products:
-        raise Fault(f"{properties.at('total')}: {_NO_AMOUNT}")
     for product in products:
         pieces = product.first("quantity")
         price, count = informative(product.first("price")), informative(1 if pieces is None else pieces)
         if price is None or count is None:
-            raise Fault(f"{product.at('price')}: is no price with a quantity; {properties.at('total')} {_NO_AMOUNT}")
+            raise Fault(f"{product.at('price')}: {_NO_PRICE}.")
         amount = _EXACT.add(amount, _EXACT.multiply(Decimal(price), Decimal(count)))
     return str(amount)
 
