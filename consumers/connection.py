@@ -14,10 +14,10 @@ from service.settings import Settings
 GRACEFUL_SECONDS_MAX: Final = 10.0
 
 
-def member_id(settings: Settings) -> str | None:
+def member_id(settings: Settings, *roles: str) -> str | None:
     """A static id for each worker slot: a worker that is started again gets its partitions back at once."""
     slot = os.environ.get("SEGMENTS_WORKER")
-    return f"{settings.consumer_group}-{slot}" if slot else None
+    return "-".join((settings.consumer_group, *roles, slot)) if slot else None
 
 
 def make_broker(settings: Settings) -> KafkaBroker:

@@ -17,6 +17,7 @@ from service.adapters.postgres.store import CatalogueCache, PostgresStore
 from service.app.outgoing import Outgoing
 from service.app.tally import Tally
 from service.clock import Clock, make_clock
+from service.core.campaigns.secrets import Purpose, derived_key
 from service.core.events.decode import Rules
 from service.core.segments.walk import ENTRIES_MAX
 from service.crash import crash_point
@@ -29,12 +30,16 @@ DEFAULT_DATA_DIR = Path(".local")
 
 #: The signing secret of a stack, beside its stack.json.
 SECRET_FILE = "jwt-secret"  # noqa: S105 - a file name
+#: The secret of its campaigns, also there.
+CAMPAIGN_SECRET_FILE = "campaign-secret"  # noqa: S105 - a file name
 #: What commands beside a stack must agree on with its roles.
 SHARED_SETTINGS = (
     "orders_topic",
     "customers_topic",
     "membership_topic",
     "dead_letter_topic",
+    "messages_topic",
+    "engagement_topic",
     "partitions",
     "consumer_group",
 ) + ("currency", "clock", "timer_grace_ms", "event_bytes_max", "jwt_audience", "jwt_issuer", "window_entries_max")
@@ -59,9 +64,9 @@ def settings_for_command(data_dir: Path = DEFAULT_DATA_DIR) -> Settings:
         stack = {}
     known: dict[str, Any] = dict(stack.get("settings", {}))
     known |= {name: stack.get(name) for name in ("database_url", "kafka_bootstrap")}
-    secret = data_dir / SECRET_FILE
-    if secret.exists():
-        known["jwt_secret"] = secret.read_text().strip()
+    for name, file in (("jwt_secret", SECRET_FILE), ("campaign_secret", CAMPAIGN_SECRET_FILE)):
+        if (data_dir / file).exists():
+            known[name] = (data_dir / file).read_text().strip()
     wanted = {name: value for name, value in known.items() if not os.environ.get("SEGMENTS_" + name.upper())}
     return load_settings(**wanted)
 
@@ -76,6 +81,21 @@ def open_database(settings: Settings, role: str, *, pool_size: int = 5, is_hot: 
         msg = "SEGMENTS_DATABASE_URL: is not set; name a database, or run `segments up` first"
         raise SettingsError(msg)
     return Database.connect(settings.database_url.get_secret_value(), role=role, pool_size=pool_size, is_hot=is_hot)
+
+
+def campaign_key(settings: Settings, purpose: Purpose) -> bytes:
+    """The key of campaigns for one purpose.
+
+    Raises:
+        SettingsError: there is no secret to make it of.
+    """
+    secret = settings.campaign_secret or settings.jwt_secret
+    if secret is None:
+        msg = (
+            "SEGMENTS_CAMPAIGN_SECRET: must be set, to a secret of at least 32 bytes, where SEGMENTS_JWT_SECRET is not"
+        )
+        raise SettingsError(msg)
+    return derived_key(secret.get_secret_value(), purpose)
 
 
 @dataclass

@@ -24,6 +24,7 @@ class Part(StrEnum):
     TIMERS = "timers"
     BACKFILL = "backfill"  # in the timers role
     SERVE = "serve"
+    DISPATCH = "dispatch"
     MIGRATE = "migrate"
 
 
@@ -45,9 +46,12 @@ class Point(NamedTuple):
     meaning: str
 
 
-#: Every point, in the order in which a batch, the relay, the timers, a backfill, a request comes by.
+#: Who reads topics in batches.
+READERS: Final = (Part.CONSUME, Part.DISPATCH)
+
+#: Every point, in the order in which a batch, the relay, the timers, a backfill, a request, a campaign comes by.
 POINTS: Final = (
-    Point("records-read", (Part.CONSUME,), "Records are handed out; none of them has been looked at."),
+    Point("records-read", READERS, "Records are handed out; none of them has been looked at."),
     Point("records-decoded", (Part.CONSUME,), "Each record is an event or a dead letter; the database knows nothing."),
     Point("catalogue-shared", BATCHES, "The catalogue is held and compiled; no customer is locked."),
     Point("customers-locked", BATCHES, "The customers are locked, and tombstones have been asked for."),
@@ -62,7 +66,7 @@ POINTS: Final = (
     Point("outbox-written", BATCHES, "All that must leave is in the outbox; the frontier stands still."),
     Point("frontier-written", (Part.CONSUME,), "All of a batch is written, and not committed."),
     Point("batch-committed", (Part.CONSUME,), "A batch is committed; its offsets are not."),
-    Point("offsets-committed", (Part.CONSUME,), "A batch and its offsets are committed; it is not acknowledged."),
+    Point("offsets-committed", READERS, "A batch and its offsets are committed; it is not acknowledged."),
     Point("frontier-followed", (Part.CONSUME,), "The frontier has passed transaction markers; the offsets have not."),
     Point("partitions-revoked", (Part.CONSUME,), "Partitions go to another worker while a batch is in flight."),
     Point("predecessor-ended", (Part.RELAY,), "The transaction of the relay before is ended; the marker is not read."),
@@ -86,6 +90,22 @@ POINTS: Final = (
     Point("request-committed", (Part.SERVE,), "A request's transaction is committed; nobody has been answered."),
     Point("pins-written", (Part.SERVE,), "Pins and what follows from them are written, and not committed."),
     Point("pins-committed", (Part.SERVE,), "Pins are committed; nobody has been answered."),
+    Point("triggers-written", (Part.DISPATCH,), "Messages that joins and leaves fire are written, and not committed."),
+    Point("triggers-committed", (Part.DISPATCH,), "These messages are committed; the offsets of what fired are not."),
+    Point("audience-written", (Part.DISPATCH,), "An audience has its messages, and its campaign sends; not committed."),
+    Point("audience-committed", (Part.DISPATCH,), "An audience is committed; nobody has got anything."),
+    Point("messages-claimed", (Part.DISPATCH,), "Messages that are due are locked; nothing is decided about them."),
+    Point("messages-settled", (Part.DISPATCH,), "What becomes of messages is written; nothing is on its way out."),
+    Point("messages-written", (Part.DISPATCH,), "What leaves is in the outbox, and not committed."),
+    Point("messages-committed", (Part.DISPATCH,), "Messages are sent or leased, and that is committed."),
+    Point("attempts-written", (Part.DISPATCH,), "Outcomes and the next attempts are written, and not committed."),
+    Point("attempts-committed", (Part.DISPATCH,), "Outcomes and the next attempts are committed; none of them began."),
+    Point("attempt-begins", (Part.DISPATCH,), "A message is handed to its transport, which has done nothing yet."),
+    Point("attempt-ended", (Part.DISPATCH,), "A message has left, or has not; what came of it is not written."),
+    Point("leases-taken-back", (Part.DISPATCH,), "What a process that died left behind waits again or is held."),
+    Point("campaign-ended", (Part.DISPATCH,), "A campaign of which nothing waits any more is sent."),
+    Point("engagement-written", (Part.DISPATCH,), "What became of messages is written, and not committed."),
+    Point("engagement-committed", (Part.DISPATCH,), "What became of messages is committed; its offsets are not."),
     Point("schema-written", (Part.MIGRATE,), "The schema has been changed, and the change is not committed."),
 )
 NAMES: Final = tuple(point.name for point in POINTS)

@@ -33,6 +33,7 @@ class World:
         self.kafka, self.database_url, self.clock = kafka, database_url, clock
         self.orders, self.customers = f"{name}-orders", f"{name}-customers"
         self.membership, self.dead = f"{name}-membership", f"{name}-dead"
+        self.messages, self.engagement = f"{name}-messages", f"{name}-engagement"
         self.folder = Path(tempfile.mkdtemp(prefix="segments-world-"))
         self.env = {key: value for key, value in os.environ.items() if not key.startswith("SEGMENTS_")} | {
             "SEGMENTS_DATABASE_URL": database_url,
@@ -41,6 +42,8 @@ class World:
             "SEGMENTS_CUSTOMERS_TOPIC": self.customers,
             "SEGMENTS_MEMBERSHIP_TOPIC": self.membership,
             "SEGMENTS_DEAD_LETTER_TOPIC": self.dead,
+            "SEGMENTS_MESSAGES_TOPIC": self.messages,
+            "SEGMENTS_ENGAGEMENT_TOPIC": self.engagement,
             "SEGMENTS_CONSUMER_GROUP": name,
             "SEGMENTS_PARTITIONS": "3",
             "SEGMENTS_CLOCK": clock,

@@ -34,6 +34,7 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("activated_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("sent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("audience_taken_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("options", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("revision", sa.BigInteger(), server_default=sa.text("1"), nullable=False),
         sa.Column("created_by", sa.Text(), nullable=False),
@@ -139,9 +140,11 @@ def upgrade() -> None:
         "campaign_engagement_waiting",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("message_id", sa.Uuid(), nullable=False),
+        sa.Column("cluster", sa.Text(), server_default=sa.text("''"), nullable=False),
         sa.Column("topic", sa.Text(), nullable=False),
         sa.Column("partition", sa.Integer(), nullable=False),
         sa.Column("offset", sa.BigInteger(), nullable=False),
+        sa.Column("timestamp_ms", sa.BigInteger(), nullable=False),
         sa.Column("key", sa.LargeBinary(), nullable=True),
         sa.Column("value", sa.LargeBinary(), nullable=True),
         sa.Column("headers", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'"), nullable=False),
@@ -152,9 +155,9 @@ def upgrade() -> None:
         op.f("campaign_engagement_waiting_message_id_idx"), "campaign_engagement_waiting", ["message_id"], unique=False
     )
     op.create_index(
-        op.f("campaign_engagement_waiting_topic_partition_offset_idx"),
+        op.f("campaign_engagement_waiting_cluster_topic_partition_offset_idx"),
         "campaign_engagement_waiting",
-        ["topic", "partition", "offset"],
+        ["cluster", "topic", "partition", "offset"],
         unique=True,
     )
     op.create_table(

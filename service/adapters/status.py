@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from service.adapters.campaign_work import CampaignWork, look_at_campaigns
 from service.adapters.kafka.offsets import OffsetReader
 from service.adapters.postgres import counters, workers
 from service.adapters.postgres.database import Database
@@ -45,6 +46,7 @@ class Status:
     events_per_second: float
     segments: list[dict[str, Any]]
     roles: dict[str, dict[str, int]]
+    campaigns: CampaignWork
 
     def busy(self) -> list[str]:
         """What is not idle yet, a phrase each."""
@@ -61,7 +63,7 @@ class Status:
             found.append(f"{self.outbox['pending']:.0f} outbox rows")
         if self.hanging:
             found.append(f"{self.hanging} published records that cannot be read yet")
-        return found
+        return found + self.campaigns.busy()
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -80,6 +82,7 @@ async def look(settings: Settings, database: Database, reader: OffsetReader, clo
     for (topic, partition), end in sorted(ends.items()):
         lag[topic][str(partition)] = max(0, end - committed[topic, partition])
     limit = clock() - settings.grace_ms * 1_000
+    campaigns = await look_at_campaigns(settings, database, reader, clock())
     async with database.session() as connection:
         segments = [_segment(row) for row in await connection.fetch(SEGMENTS)]
         due = await connection.fetchval(DUE, limit)
@@ -91,9 +94,10 @@ async def look(settings: Settings, database: Database, reader: OffsetReader, clo
         letters = {row[0]: row[1] for row in await connection.fetch(DEAD_LETTERS)}
         roles = {row[0]: {"connections": row[1]} for row in await connection.fetch(ROLES, list(ROLE_NAMES))}
     # Last: rows leave the outbox before everybody can read what they became.
-    hanging = await reader.hanging(settings.membership_topic, settings.dead_letter_topic)
+    topics = (settings.membership_topic, settings.dead_letter_topic, settings.messages_topic, settings.engagement_topic)
+    hanging = await reader.hanging(*topics)
     outbox = {"pending": rows, "records": int(records), "oldest_seconds": round(float(oldest), 3)}
-    return Status(lag, outbox, hanging, letters, due, overtook, aside, over, pace, segments, roles)
+    return Status(lag, outbox, hanging, letters, due, overtook, aside, over, pace, segments, roles, campaigns)
 
 
 def _segment(row: Any) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class AnalyticsData(BaseModel):
     average_order_frequency: Annotated[Ratio, Field(description="Orders a member in 365 days")]
     customer_lifetime_value: Money
     retention_rate: Annotated[Percent, Field(description="Of the members at the start of the window")]
-    campaigns_sent: Annotated[int, Field(description="0: none was ever sent")]
+    campaigns_sent: Annotated[int, Field(description="Sent by as_of; rates are means over those that reached anybody")]
     average_open_rate: Percent
     average_click_rate: Percent
     average_conversion_rate: Percent

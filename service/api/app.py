@@ -15,6 +15,12 @@ from service.api import (
     analytics,
     asyncapi,
     backfills,
+    campaign_actions,
+    campaign_performance,
+    campaign_preview,
+    campaign_recipients,
+    campaign_tests,
+    campaigns,
     customers,
     details,
     docs,
@@ -34,8 +40,10 @@ from service.api import (
     preview,
     refresh,
     segments,
+    tracking,
 )
 from service.api.auth import check_routes
+from service.api.campaign_rules import CampaignRules
 from service.api.errors import add_error_handlers
 from service.api.limits import RateLimit
 from service.api.middlewares import add_middlewares
@@ -47,7 +55,8 @@ from service.bootstrap import open_batches
 from service.clock import Clock
 from service.settings import Settings, SettingsError
 
-#: In this order: letters, customers, overlap and flows before segments, whose /{segment} would take them for an id.
+#: In this order: letters, customers, overlap, flows and campaigns before segments, whose /{segment} would take them for
+#: an id.
 PARTS: Final = (
     health,
     metrics,
@@ -58,6 +67,12 @@ PARTS: Final = (
     customers,
     overlap,
     flows,
+    campaign_actions,
+    campaign_performance,
+    campaign_preview,
+    campaign_recipients,
+    campaign_tests,
+    campaigns,
     segments,
     details,
     backfills,
@@ -71,6 +86,7 @@ PARTS: Final = (
     live,
     explain,
     preview,
+    tracking,
 )
 
 
@@ -115,9 +131,12 @@ def build_app(settings: Settings, database: Database, clock: Clock, broker_check
     app.state.settings, app.state.traffic, app.state.broker = settings, Traffic(), BrokerWatch(settings)
     app.state.measures = Measures(settings, database, clock, app.state.broker)
     app.state.questions = Questions.of(settings)
+    app.state.campaigns = CampaignRules.of(settings)
+    app.state.campaign_tests = campaign_tests.Trials.of(settings)
     app.state.redriving = letters.Redriving.of(settings)
     app.state.intake = events.Intake.of(settings)
     app.state.live = live.open_hub(settings)
+    app.state.tracking = tracking.Tracking.of(settings, database)
     for part in PARTS:
         app.include_router(part.router)
     add_error_handlers(app)

@@ -54,6 +54,8 @@ def _document(settings: Settings) -> dict[str, Any]:
             settings.membership_topic,
             settings.dead_letter_topic,
             settings.partitions,
+            settings.messages_topic,
+            settings.engagement_topic,
         )
     )
 

@@ -25,6 +25,9 @@ PUBLIC_PATHS: Final = frozenset(
         "/docs/assets/{name}",
         "/openapi.json",
         "/asyncapi",
+        "/t/o/{token}.gif",
+        "/t/c/{token}",
+        "/u/{token}",
     }
 )
 

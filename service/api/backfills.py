@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from service.adapters.postgres.segments import PostgresSegments
 from service.api.bodies import answer
+from service.api.campaign_answers import campaigns_of
 from service.api.etags import Expected, etag_headers
 from service.api.once import OnceRoute
 from service.api.schemas import Answer, SegmentData, shown_segment
@@ -50,5 +51,6 @@ async def cancel(
             is_silent=None if emit is None else emit == "none",
             expected=expected,
         )
-        data = shown_segment(back, await store.complete_to(services.clock()))
+        campaigns = await campaigns_of(connection, back.id)
+        data = shown_segment(back, await store.complete_to(services.clock()), campaigns)
     return answer(data, "The backfill has been cancelled", headers=etag_headers(back))

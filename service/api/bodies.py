@@ -77,6 +77,7 @@ async def read_bytes(request: Request, bytes_max: int) -> bytes:
 def body_docs(model: type[BaseModel], examples: dict[str, Any], *, is_required: bool = True) -> dict[str, Any]:
     """What OpenAPI says about a body that `read_body` reads."""
     schema = model.model_json_schema()
+    schema = _inlined(schema, schema.pop("$defs", {}))
     named = {name.replace(" ", "_"): {"summary": name, "value": value} for name, value in examples.items()}
     return {
         "requestBody": {
@@ -84,3 +85,15 @@ def body_docs(model: type[BaseModel], examples: dict[str, Any], *, is_required: 
             "content": {"application/json": {"schema": schema, "examples": named}},
         }
     }
+
+
+def _inlined(schema: Any, known: dict[str, Any]) -> Any:
+    """The schema with the models inside it written out: what they refer to is not among OpenAPI's components."""
+    if isinstance(schema, list):
+        return [_inlined(one, known) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    whole = {name: _inlined(one, known) for name, one in schema.items() if name != "$ref"}
+    if "$ref" not in schema:
+        return whole
+    return {**_inlined(known[schema["$ref"].removeprefix("#/$defs/")], known), **whole}

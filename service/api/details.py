@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from service.adapters.postgres.members import page_of_members
 from service.adapters.postgres.segments import PostgresSegments
 from service.api.bodies import answer
+from service.api.campaign_answers import campaigns_of
 from service.api.etags import etag_headers
 from service.api.schemas import Answer, CustomerData, SegmentData, shown_segment
 from service.api.segments import BASE, Reader, SegmentPath, segment_id_of
@@ -53,7 +54,8 @@ async def read(
     async with services.database.snapshot() as connection:
         store = PostgresSegments(connection)
         found = await read_segment(store, segment_id)
-        data = shown_segment(found, await store.complete_to(services.clock()))
+        campaigns = await campaigns_of(connection, segment_id)
+        data = shown_segment(found, await store.complete_to(services.clock()), campaigns)
         if include_customers:
             members = await page_of_members(connection, segment_id, None, CUSTOMERS_MAX + 1)
             ids = await store.member_ids(segment_id, CUSTOMER_IDS_MAX + 1)

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 
+from service.app.campaigns.campaigns import CampaignConflict, CampaignMissing, CampaignRefused
 from service.app.exact_json import dumps
 from service.app.segments import RevisionMismatch, SegmentConflict, SegmentMissing, SegmentRefused
 from service.core.criteria.parse import CriteriaError
@@ -64,6 +65,9 @@ REFUSALS: Final = (
     RevisionMismatch,
     SegmentRefused,
     CriteriaError,
+    CampaignMissing,
+    CampaignConflict,
+    CampaignRefused,
     RequestValidationError,
     HTTPException,
 )
@@ -148,7 +152,7 @@ def faults_of(error: ValidationError | RequestValidationError, known: Sequence[s
 
 
 def etag(revision: int) -> str:
-    """The entity tag of a segment (RFC 9110, section 8.8.3)."""
+    """The entity tag of a segment or campaign (RFC 9110, section 8.8.3)."""
     return f'"{revision}"'
 
 
@@ -185,8 +189,8 @@ def add_error_handlers(app: FastAPI) -> None:
         assert isinstance(error, SegmentRefused)  # noqa: S101 - registered for it below
         return problem_response(refused([Fault(error.path, str(error), "value_error")]), request.url.path)
 
-    async def criteria(request: Request, error: Exception) -> Response:
-        assert isinstance(error, CriteriaError)  # noqa: S101 - registered for it below
+    async def faulty(request: Request, error: Exception) -> Response:
+        assert isinstance(error, CriteriaError | CampaignRefused)  # noqa: S101 - registered for them below
         return problem_response(refused([Fault(*fault) for fault in error.faults]), request.url.path)
 
     async def parameters(request: Request, error: Exception) -> Response:
@@ -210,6 +214,9 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(SegmentConflict, conflict)
     app.add_exception_handler(RevisionMismatch, changed)
     app.add_exception_handler(SegmentRefused, unfit)
-    app.add_exception_handler(CriteriaError, criteria)
+    app.add_exception_handler(CriteriaError, faulty)
+    app.add_exception_handler(CampaignMissing, missing)
+    app.add_exception_handler(CampaignConflict, conflict)
+    app.add_exception_handler(CampaignRefused, faulty)
     app.add_exception_handler(RequestValidationError, parameters)
     app.add_exception_handler(HTTPException, http)

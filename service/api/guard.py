@@ -28,6 +28,15 @@ RETRY_SECONDS: Final = 5
 FRAMES_MAX: Final = 12
 
 
+#: Where a scope says that the request was a HEAD; routes see a GET.
+_HEAD: Final = "segmentation.head"
+
+
+def is_head(scope: Scope) -> bool:
+    """Whether nobody waits for the body."""
+    return _HEAD in scope
+
+
 class ResponseBroken(Exception):
     """The answer had begun and cannot be finished; the server closes the connection, so that the client notices."""
 
@@ -45,9 +54,9 @@ class Guard:
             return
         request_id, started = _request_id(scope), time.perf_counter()
         status = 0
-        is_head = scope["method"] == "HEAD"
-        if is_head:  # RFC 9110, section 9.3.2: as GET, without the body
-            scope = {**scope, "method": "GET"}
+        is_bare = scope["method"] == "HEAD"
+        if is_bare:  # RFC 9110, section 9.3.2: as GET, without the body
+            scope = {**scope, "method": "GET", _HEAD: True}
 
         async def send_noting(message: Message) -> None:
             nonlocal status
@@ -57,7 +66,7 @@ class Guard:
                 headers["x-request-id"] = request_id
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
-            elif is_head:
+            elif is_bare:
                 message = {**message, "body": b""}
             await send(message)
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from service.adapters.postgres.repair import PostgresBase
 from service.adapters.postgres.segments import PostgresSegments
 from service.api.bodies import answer
+from service.api.campaign_answers import campaigns_of
 from service.api.errors import ApiError
 from service.api.etags import etag_headers
 from service.api.guard import RETRY_SECONDS
@@ -69,7 +70,10 @@ async def refresh(request: Request, _: Updater, segment: SegmentPath) -> Respons
     async with services.database.snapshot() as connection:
         store = PostgresSegments(connection)
         found = await read_segment(store, segment_id)
-        data = {**shown_segment(found, await store.complete_to(services.clock())), "repaired": _repaired(done)}
+        shown = shown_segment(
+            found, await store.complete_to(services.clock()), await campaigns_of(connection, segment_id)
+        )
+    data = {**shown, "repaired": _repaired(done)}
     return answer(data, _sentence(data["repaired"]), headers=etag_headers(found))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
@@ -148,9 +149,10 @@ class SegmentData(BaseModel):
     as_of: Annotated[
         datetime | None, Field(description="Membership is complete up to here; not in lists of segments")
     ] = None
-    campaigns: Annotated[list[dict[str, Any]] | None, Field(description="Its campaigns; not in lists of segments")] = (
-        None
-    )
+    campaigns: Annotated[
+        list[dict[str, Any]] | None,
+        Field(description="The newest, as GET /{segment}/campaigns shows all; not in lists of segments"),
+    ] = None
     pins: Annotated[PinsChanged | None, Field(description="Of a static segment that was created with customers")] = None
 
 
@@ -253,9 +255,9 @@ def segment_data(segment: Segment) -> dict[str, Any]:
     }
 
 
-def shown_segment(segment: Segment, complete_to: int) -> dict[str, Any]:
-    """A segment as the answers about it alone show it, with the instant up to which its membership is complete."""
-    return {**segment_data(segment), "as_of": instants.to_text(complete_to), "campaigns": []}
+def shown_segment(segment: Segment, complete_to: int, campaigns: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+    """A segment as answers about it alone show it: with campaigns, and the instant to which membership is complete."""
+    return {**segment_data(segment), "as_of": instants.to_text(complete_to), "campaigns": list(campaigns)}
 
 
 def pins_changed(report: PinReport) -> dict[str, Any]:

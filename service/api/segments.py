@@ -13,6 +13,7 @@ from service.adapters.postgres.segments import PostgresSegments
 from service.api.auth import Requires
 from service.api.bodies import answer, body_docs, read_body
 from service.api.by_hand import change_by_hand, named_customers
+from service.api.campaign_answers import campaigns_of
 from service.api.errors import ApiError, Fault, refused
 from service.api.etags import Expected, etag_headers
 from service.api.once import OnceRoute, once_id
@@ -205,7 +206,8 @@ async def update(
             is_silent=emit == "none",
             expected=expected,
         )
-        data = shown_segment(changed, await store.complete_to(services.clock()))
+        campaigns = await campaigns_of(connection, segment_id)
+        data = shown_segment(changed, await store.complete_to(services.clock()), campaigns)
     return answer(data, "The segment has been changed", headers=etag_headers(changed))
 
 

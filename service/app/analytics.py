@@ -143,17 +143,18 @@ class AnalyticsStore(Protocol):
         """How many were members at the start of the window, left within it and are members at its end all the same."""
         ...
 
-    async def figures(self, question: Question) -> Figures:
-        """The sums."""
+    async def figures(self, question: Question, members: int) -> Figures:
+        """The sums, over so many members at as_of."""
+        ...
+
+    async def campaigns(self, question: Question) -> Campaigns:
+        """What was sent to the segment, and how it was taken."""
         ...
 
 
 @dataclass(frozen=True)
 class Campaigns:
-    """What was sent to a segment; rates are means in percent.
-
-    Nothing sends campaigns yet, so that none was ever sent. What counts them takes the place of this class's defaults.
-    """
+    """What was sent to a segment; rates are means in percent (docs/campaigns-measurement.md)."""
 
     sent: int = 0
     open_rate: Decimal = _NOTHING
@@ -189,8 +190,9 @@ async def analytics(store: AnalyticsStore, question: Question) -> Analytics:
     """Reads what the answer needs."""
     since = question.ago(question.window_days)
     flow = await store.flow(question.segment_id, sorted({since, *_ends(question)}))
-    figures = await store.figures(question)
-    return Analytics(question, flow, await store.returned(question), figures, Campaigns())
+    figures = await store.figures(question, flow.count_at(question.as_of))
+    returned = await store.returned(question)
+    return Analytics(question, flow, returned, figures, await store.campaigns(question))
 
 
 def _ends(question: Question) -> list[int]:

@@ -1,4 +1,5 @@
-"""Definitions as a file: segments with their ids, criteria, earlier versions and pins, to be taken to another database.
+"""Definitions as a file: segments with their ids, criteria, earlier versions and pins, and campaigns, to be taken to
+another database.
 
 What follows from facts is not in it: members, counts and history come back from the input topics.
 """
@@ -15,6 +16,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from service.app import exact_json
+from service.app.campaigns.definitions import CampaignDefinition
+from service.app.campaigns.definitions import faults_of as campaign_faults
 from service.app.exact_json import JsonError, canonical
 from service.app.segments import NO_CRITERIA, STATIC, Segment
 from service.core.criteria.model import references
@@ -107,14 +110,19 @@ class Definitions(Struct, forbid_unknown_fields=True):
     exported_at: Instant
     users: dict[Text, Name]
     segments: list[SegmentDefinition]
+    campaigns: list[CampaignDefinition] = []
 
 
 def encode_definitions(definitions: Definitions) -> bytes:
-    """The file's bytes: JSON, one line a segment, so that two exports can be compared."""
+    """The file's bytes: JSON, one line a segment or campaign, so that two exports can be compared."""
     whole = msgspec.to_builtins(definitions, builtin_types=(UUID, datetime))
-    segments = whole.pop("segments")
+    listed = {name: whole.pop(name) for name in ("segments", "campaigns")}
     head = exact_json.dumps(whole)[:-1]
-    return head + b',"segments":[\n' + b",\n".join(exact_json.dumps(one) for one in segments) + b"\n]}\n"
+    parts = [
+        f',"{name}":['.encode() + b",".join(b"\n" + exact_json.dumps(one) for one in some) + b"\n]"
+        for name, some in listed.items()
+    ]
+    return head + b"".join(parts) + b"}\n"
 
 
 def decode_definitions(source: bytes) -> Definitions:
@@ -182,7 +190,7 @@ def _faults(definitions: Definitions) -> list[str]:
             faults.append(f"{said}: a customer is pinned twice")
         if GUEST in customers:
             faults.append(f"{said}: the UUID of zeros stands for guests and cannot be pinned")
-    return faults
+    return faults + campaign_faults(definitions.campaigns, ids)
 
 
 def _instants(definitions: Definitions) -> Iterator[datetime]:
@@ -190,6 +198,8 @@ def _instants(definitions: Definitions) -> Iterator[datetime]:
         yield from (one.created_at, one.updated_at)
         yield from (version.created_at for version in one.versions)
         yield from (pin.created_at for pin in one.pins)
+    for campaign in definitions.campaigns:
+        yield from campaign.instants()
 
 
 def _is_storable(at: datetime) -> bool:

@@ -1,4 +1,4 @@
-"""Taking definitions over from a file: segments with their ids, then pins."""
+"""Taking definitions over from a file: segments and campaigns with their ids, then pins."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from service.app.pins import ADD, CUSTOMERS_AT_ONCE_MAX, REMOVE, Named, PinChang
 from service.app.segment_references import check_references
 from service.app.segments import DRAFT, Author, SegmentStore
 from service.clock import Clock
+from service.core.campaigns.model import Campaign
 from service.core.criteria.parse import CriteriaError
 from service.core.identity import customer_uuid
 
@@ -33,6 +34,14 @@ class DefinitionStore(SegmentStore, Protocol):
 
     async def others(self, segment_ids: Collection[UUID]) -> int:
         """How many segments there are, or were, beside these."""
+        ...
+
+    async def campaigns(self, campaign_ids: Collection[UUID]) -> dict[UUID, Campaign]:
+        """Those of the campaigns that are there or were."""
+        ...
+
+    async def insert_campaign(self, campaign: Campaign) -> None:
+        """Stores a campaign with the instants it comes with."""
         ...
 
     async def put_versions(self, definition: SegmentDefinition) -> None:
@@ -63,7 +72,7 @@ class DefinitionStore(SegmentStore, Protocol):
 
 
 class Imported(NamedTuple):
-    """What an import did to segments."""
+    """What an import did to segments, or to campaigns."""
 
     created: list[UUID]
     unchanged: int
@@ -99,8 +108,7 @@ async def import_segments(
         elif not one.is_same(stored):
             faults.append(f'segment "{one.segment_name}" ({one.id}) is here and says something else')
     if faults:
-        more = f"; and {len(faults) - NAMES_MAX} more" if len(faults) > NAMES_MAX else ""
-        raise DefinitionsError("Nothing was imported: " + "; ".join(faults[:NAMES_MAX]) + more + ".")
+        raise _nothing(faults)
     await store.put_users(list(definitions.users.items()))
     for one in new:
         segment = one.to_segment()
@@ -117,6 +125,33 @@ async def import_segments(
     if new:
         await catalogue.store_next()
     return Imported([one.id for one in new], len(definitions.segments) - len(new))
+
+
+async def import_campaigns(store: DefinitionStore, definitions: Definitions) -> Imported:
+    """Stores the campaigns that are not there yet, in the transaction of their segments; nothing of them is sent.
+
+    Raises:
+        DefinitionsError: a campaign is there and says something else, or has been deleted.
+    """
+    known = await store.campaigns([one.id for one in definitions.campaigns])
+    faults = []
+    for one in definitions.campaigns:
+        stored = known.get(one.id)
+        if stored is not None and stored.is_deleted:
+            faults.append(f"{one.said} has been deleted here, and its id is spent")
+        elif stored is not None and not one.is_same(stored):
+            faults.append(f"{one.said} is here and says something else")
+    if faults:
+        raise _nothing(faults)
+    new = [one for one in definitions.campaigns if one.id not in known]
+    for one in new:
+        await store.insert_campaign(one.to_campaign())
+    return Imported([one.id for one in new], len(definitions.campaigns) - len(new))
+
+
+def _nothing(faults: Sequence[str]) -> DefinitionsError:
+    more = f"; and {len(faults) - NAMES_MAX} more" if len(faults) > NAMES_MAX else ""
+    return DefinitionsError("Nothing was imported: " + "; ".join(faults[:NAMES_MAX]) + more + ".")
 
 
 class PinGroup(NamedTuple):

@@ -13,6 +13,7 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from service.app.message_schemas import ENGAGEMENT, MESSAGES
 from service.core.events import model
 from service.core.events.check import KEY_CHARACTERS_MAX, SCALARS_MAX, TEXT_CHARACTERS_MAX
 from service.core.events.decode import ID_CHARACTERS_MAX
@@ -45,8 +46,10 @@ class MembershipChange(Struct):
     cause_event_id: Annotated[str, Meta(description="The id of the event that caused it.")] | UnsetType = UNSET
 
 
-#: What leaves: name -> structure.
+#: What leaves about members: name -> structure.
 OUTBOUND: Final[Mapping[str, type]] = {"segment.joined": MembershipChange, "segment.left": MembershipChange}
+#: Every structure of data, by the event's type.
+_SHAPES: Final[Mapping[str, type]] = {**model.TYPES, **OUTBOUND, **MESSAGES, **ENGAGEMENT}
 LETTER: Final = "dead-letter-headers"
 ENVELOPE: Final = "cloudevent"
 
@@ -104,7 +107,7 @@ def data_schema(name: str, ref_template: str = LOCAL) -> tuple[Schema, dict[str,
         name: the event's type.
         ref_template: how it refers to them.
     """
-    shape = _without_defaults(model.TYPES.get(name) or OUTBOUND[name])
+    shape = _without_defaults(_SHAPES[name])
     _, parts = msgspec.json.schema_components([shape], ref_template=ref_template)
     found = parts.pop(shape.__name__)
     for field, schema in found["properties"].items():
@@ -158,7 +161,7 @@ def letter_schema() -> Schema:
 
 def all_schemas() -> Iterator[tuple[str, Schema]]:
     """Every schema as a document of its own, by name."""
-    for name in (*model.TYPES, *OUTBOUND):
+    for name in _SHAPES:
         found, parts = data_schema(name)
         yield name, _document(name, found | ({"$defs": parts} if parts else {}))
     yield ENVELOPE, _document(ENVELOPE, envelope_schema())

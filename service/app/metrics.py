@@ -59,6 +59,12 @@ PROCESSING: Final = Metric(
 CHANGES: Final = _counter("membership_changes_total", "Joined and left events published.", "change")
 FIRED: Final = _counter("timers_fired_total", "Customers moved on by time alone.")
 BACKFILLED: Final = _counter("backfilled_customers_total", "Customers that backfills looked at.")
+TRIGGERS: Final = _counter("triggers_total", "Joins and leaves read for campaigns, by what came of them.", "outcome")
+DISPATCHED: Final = _counter("dispatch_total", "Messages of campaigns, by what became of them.", "channel", "outcome")
+ENGAGEMENT: Final = _counter("engagement_total", "Events about messages, by what became of them.", "kind", "outcome")
+DISPATCH_SECONDS: Final = Metric(
+    "segmentation_dispatch_seconds", Kind.HISTOGRAM, "From when a message was due until it left.", ("channel",), _AGES
+)
 
 # Asked of the database.
 OUTBOX: Final = _gauge("outbox_pending", "Outbox rows that wait for the relay.")
@@ -98,6 +104,7 @@ REQUEST_SECONDS: Final = Metric(
 METRICS: Final[tuple[Metric, ...]] = (
     *(LAG, UNASSIGNED, EVENTS, EVENT_AGE, PROCESSING, RETRIES, LETTERS, LETTERS_KEPT),
     *(CHANGES, OUTBOX, OUTBOX_AGE, DUE, FIRED, OVERTOOK, SET_ASIDE, OVER_LIMIT),
+    *(TRIGGERS, DISPATCHED, DISPATCH_SECONDS, ENGAGEMENT),
     *(BACKFILLS, BACKFILL_LEFT, BACKFILLED, SEGMENTS, MEMBERS, DRIFT, VERIFIED, CONNECTIONS),
     *(REQUESTS, REQUEST_SECONDS, UP, BUILD),
 )

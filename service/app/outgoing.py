@@ -86,6 +86,13 @@ def encode_outbox(
         counted = "{}"
 
 
+def encode_records(records: list[OutgoingRecord]) -> Iterator[OutboxRow]:
+    """Rows for the outbox with these records, in order; none without records."""
+    if records:
+        for some in _bounded(records):
+            yield OutboxRow(_packer.encode(some), len(some), "{}")
+
+
 def _bounded(records: list[OutgoingRecord]) -> Iterator[list[OutgoingRecord]]:
     """The records in rows of bounded size; at least one row, maybe empty."""
     some: list[OutgoingRecord] = []

@@ -16,8 +16,9 @@ from msgspec import UNSET
 
 from service.app.catalogue_change import lock_catalogue
 from service.app.exact_json import canonical
-from service.app.segment_references import check_references, check_unnamed
+from service.app.segment_references import check_no_campaigns, check_references, check_unnamed
 from service.app.segments import (
+    ARCHIVED,
     DRAFT,
     NO_CRITERIA,
     STATIC,
@@ -101,6 +102,7 @@ async def update_segment(
         RevisionMismatch: it has changed since.
         CriteriaError: with every fault of the criteria.
         SegmentRefused: a type or criteria that the segment cannot take.
+        SegmentConflict: it would be archived while campaigns to its members are under way.
     """
     # Before the lock, for it may take a while; what it looks at never changes.
     check_change(await read_segment(store, segment_id), change)
@@ -111,6 +113,8 @@ async def update_segment(
         return before
     if after.version > before.version:
         await check_references(store, after)
+    if after.status == ARCHIVED and before.status != ARCHIVED:
+        await check_no_campaigns(store, before, "archived")
     return await catalogue.change(before, after, is_silent=is_silent)
 
 
@@ -169,11 +173,12 @@ async def delete_segment(
     Raises:
         SegmentMissing: no such segment.
         RevisionMismatch: it has changed since.
-        SegmentConflict: other segments ask for its members.
+        SegmentConflict: other segments ask for its members, or campaigns to them are under way.
     """
     catalogue = await lock_catalogue(store, clock, author, is_counting=True)
     before = await _expected(store, segment_id, expected)
     await check_unnamed(store, before)
+    await check_no_campaigns(store, before, "deleted")
     return await catalogue.change(before, replace(before, is_deleted=True), is_silent=is_silent)
 
 

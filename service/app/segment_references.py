@@ -61,9 +61,20 @@ async def check_unnamed(store: SegmentStore, segment: Segment) -> None:
         if one.segment_id != segment.id and segment.id in named_in(one.criteria)
     ]
     if dependants:
-        more = f" and {len(dependants) - NAMES_MAX} more" if len(dependants) > NAMES_MAX else ""
-        said = ", ".join(f'"{name}"' for name in dependants[:NAMES_MAX])
-        msg = f"The segment cannot be deleted, for other segments ask for its members: {said}{more}; change them first"
+        said = _listed(dependants)
+        msg = f"The segment cannot be deleted, for other segments ask for its members: {said}; change them first"
+        raise SegmentConflict(msg)
+
+
+async def check_no_campaigns(store: SegmentStore, segment: Segment, what: str) -> None:
+    """Refuses that a segment goes while campaigns to its members are under way: they would end half-way, unasked.
+
+    Raises:
+        SegmentConflict: with the names of those campaigns.
+    """
+    names = await store.campaigns_under_way(segment.id)
+    if names:
+        msg = f"The segment cannot be {what}, for campaigns to it are under way: {_listed(names)}; cancel them first"
         raise SegmentConflict(msg)
 
 
@@ -94,6 +105,11 @@ def named_in(criteria: object) -> frozenset[UUID]:
         elif isinstance(one, list):
             waiting += one
     return frozenset(found)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMES_MAX} more" if len(names) > NAMES_MAX else ""
+    return ", ".join(f'"{name}"' for name in names[:NAMES_MAX]) + more
 
 
 def _way(named: _Named, start: UUID, goal: UUID) -> Sequence[UUID]:

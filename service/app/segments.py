@@ -46,11 +46,11 @@ class SegmentConflict(Exception):
 
 
 class RevisionMismatch(Exception):
-    """The segment has changed since the caller read it."""
+    """The segment, or another thing with a revision, has changed since the caller read it."""
 
-    def __init__(self, revision: int) -> None:
+    def __init__(self, revision: int, what: str = "segment") -> None:
         super().__init__(
-            f'The segment has changed since it was read: its ETag is "{revision}" now; read it again, then repeat'
+            f'The {what} has changed since it was read: its ETag is "{revision}" now; read it again, then repeat'
         )
         self.revision = revision
 
@@ -219,6 +219,10 @@ class SegmentStore(Protocol):
 
     async def add_version(self, segment: Segment, author: Author) -> None:
         """Keeps the criteria of the segment's present version for later."""
+        ...
+
+    async def campaigns_under_way(self, segment_id: UUID) -> Sequence[str]:
+        """The names of the segment's campaigns that wait for their time, send, listen or stand still."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""`segments export-definitions` and `segments import-definitions`: segments and pins as a file, and back."""
+"""`segments export-definitions` and `segments import-definitions`: segments, pins and campaigns as a file, and back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from service.adapters.kafka.offsets import OffsetReader
 from service.adapters.postgres.definitions import PostgresDefinitions, read_definitions
 from service.adapters.status import look
 from service.app.definitions import Definitions, DefinitionsError, decode_definitions, encode_definitions
-from service.app.definitions_import import import_segments, pin_groups
+from service.app.definitions_import import Imported, import_campaigns, import_segments, pin_groups
 from service.app.pins import Contention, PinReport, pin_customers
 from service.app.recover import Aligned, RecoveryOver, align
 from service.app.segments import SegmentConflict
@@ -41,7 +41,7 @@ def export_definitions(
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write; - writes to stdout.")] = Path("-"),
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Write all segments with their ids, criteria, versions and pins as JSON, one line a segment."""
+    """Write all segments with their ids, criteria, versions and pins, and all campaigns as JSON, one line each."""
     definitions = run(_export(command_settings(data_dir)))
     encoded = encode_definitions(definitions)
     if str(output) == "-":
@@ -56,7 +56,8 @@ def export_definitions(
         except OSError as error:
             raise typer.Exit(_failed(f"{output}: cannot be written: {error.strerror}.")) from None
     pins = sum(len(one.pins) for one in definitions.segments)
-    typer.echo(f"exported {len(definitions.segments)} segments with {pins} pins", err=True)
+    told = f"{len(definitions.segments)} segments with {pins} pins and {len(definitions.campaigns)} campaigns"
+    typer.echo(f"exported {told}", err=True)
 
 
 def import_definitions(
@@ -73,7 +74,10 @@ def import_definitions(
     as_json: AsJson = False,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Take segments and pins over from a file; ids stay. What is here and the same is left as it is."""
+    """Take segments, pins and campaigns over from a file; ids stay. What is here and the same is left as it is.
+
+    Campaigns that were under way come as drafts, so that nothing is sent before somebody begins them here.
+    """
     if emit not in ("all", "none"):
         raise typer.Exit(_failed("--emit must be all or none."))
     settings = command_settings(data_dir)
@@ -125,9 +129,19 @@ async def _put_segments(runtime: Runtime, definitions: Definitions, *, is_silent
         store = PostgresDefinitions(connection)
         try:
             done = await import_segments(store, runtime.clock, definitions, is_silent=is_silent)
+            put = await import_campaigns(store, definitions)
         except (DefinitionsError, SegmentConflict) as error:
             raise CommandError(str(error)) from None
-    return {"segments_created": len(done.created), "segments_unchanged": done.unchanged}
+    return _told(done, put)
+
+
+def _told(segments: Imported, campaigns: Imported) -> dict[str, Any]:
+    return {
+        "segments_created": len(segments.created),
+        "segments_unchanged": segments.unchanged,
+        "campaigns_created": len(campaigns.created),
+        "campaigns_unchanged": campaigns.unchanged,
+    }
 
 
 async def _put_pins(runtime: Runtime, definitions: Definitions) -> dict[str, Any]:
@@ -187,6 +201,7 @@ async def _begin(runtime: Runtime, definitions: Definitions, read_to: Mapping[tu
             done = await import_segments(
                 store, lambda: instants.INSTANT_MIN, definitions, is_silent=False, is_recovering=True
             )
+            put = await import_campaigns(store, definitions)
         except DefinitionsError as error:
             raise CommandError(str(error)) from None
         if done.unchanged and not await store.is_recovering():
@@ -196,7 +211,7 @@ async def _begin(runtime: Runtime, definitions: Definitions, read_to: Mapping[tu
             msg = "Nothing was imported: --recover is for a database without segments, and here are others."
             raise CommandError(msg)
         await store.begin_recovery(read_to)
-    return {"segments_created": len(done.created), "segments_unchanged": done.unchanged}
+    return _told(done, put)
 
 
 async def _until_applied(runtime: Runtime) -> None:

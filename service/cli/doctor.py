@@ -48,9 +48,22 @@ def doctor(as_json: AsJson = False, data_dir: DataDir = DEFAULT_DATA_DIR) -> Non
 
 
 async def _examine(settings: Settings) -> list[Check]:
-    checks = [Check("settings", True, "every variable can be used")]
+    checks = [Check("settings", True, "every variable can be used"), *_campaigns(settings)]
     checks += [check async for check in _database(settings)]
     checks += [check async for check in _broker(settings)]
+    return checks
+
+
+def _campaigns(settings: Settings) -> list[Check]:
+    """Whether campaigns can be sent as far as the settings say."""
+    has_secret = settings.campaign_secret is not None or settings.jwt_secret is not None
+    found = "there is one" if has_secret else "there is none to sign links with"
+    checks = [Check("campaign secret", has_secret, found, "Set SEGMENTS_CAMPAIGN_SECRET, or SEGMENTS_JWT_SECRET.")]
+    if settings.smtp_url is not None:
+        is_known = settings.public_url is not None
+        found = "leads to SEGMENTS_PUBLIC_URL" if is_known else "has no address for unsubscribing"
+        advice = "Set SEGMENTS_PUBLIC_URL to where recipients reach this API; marketing e-mails are not sent without."
+        checks.append(Check("campaign mail", is_known, found, advice))
     return checks
 
 

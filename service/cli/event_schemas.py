@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from service.app.event_schemas import LETTER, OUTBOUND, Schema, all_schemas
+from service.app.message_schemas import MESSAGES
 from service.app.schema_changes import incompatibilities
 
 FOLDER: Final = Path("docs/schemas")
@@ -26,7 +27,7 @@ def breaks(folder: Path) -> list[str]:
         if path.stem not in made:
             found.append(f"{path.stem}: is removed.")
             continue
-        is_outbound = path.stem in OUTBOUND or path.stem == LETTER
+        is_outbound = path.stem in (*OUTBOUND, *MESSAGES, LETTER)
         said = incompatibilities(json.loads(path.read_text()), made[path.stem], is_outbound=is_outbound)
         found += [f"{path.stem}: {one}" for one in said]
     return found

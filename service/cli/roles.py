@@ -1,10 +1,11 @@
-"""The roles, one process each: consume, relay, timers. `serve` has a module of its own."""
+"""The roles, one process each: consume, relay, timers, dispatch. `serve` has a module of its own."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from service.adapters.telling import telling
 from service.bootstrap import Runtime, open_runtime
@@ -53,3 +54,34 @@ async def _timers(settings: Settings, stop: asyncio.Event) -> None:
 
     async with _running(settings, "timers") as runtime:
         await Timers(runtime).run(stop)
+
+
+def dispatch() -> None:
+    """Send campaigns: to an audience at its time, and to who joins or leaves; follow what becomes of the messages."""
+    run_role("dispatch", _dispatch)
+
+
+async def _dispatch(settings: Settings, stop: asyncio.Event) -> None:
+    from consumers.engagement import EngagementConsumer
+    from consumers.memberships import MembershipConsumer
+    from producers.dispatch import Dispatcher
+    from producers.ways_out import ways_out
+    from service.adapters.liquid import LiquidTemplates
+
+    async with _running(settings, "dispatch", pool_size=8) as runtime:
+        wake = asyncio.Event()
+        senders, rates = ways_out(runtime)
+        dispatcher = Dispatcher(runtime, LiquidTemplates(), senders, rates, wake)
+        engagement = EngagementConsumer(runtime)
+        parts = (dispatcher.run, MembershipConsumer(runtime, wake).run, engagement.run)
+        await _together(parts, stop)
+
+
+async def _together(parts: Sequence[Callable[[asyncio.Event], Coroutine[Any, Any, None]]], stop: asyncio.Event) -> None:
+    """Runs all until `stop`; where one fails, the others finish what is in flight, and its error is raised."""
+    tasks = [asyncio.create_task(part(stop)) for part in parts]
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    stop.set()
+    await asyncio.wait(tasks)
+    for task in done:
+        task.result()

@@ -34,7 +34,7 @@ def wait_idle(
     timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait at most.")] = 60,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Wait until all input is applied, no timer is due, no backfill runs and the outbox is empty."""
+    """Wait until all input is applied, no timer or campaign message is due, no backfill runs, the outbox is empty."""
     run(_wait_idle(command_settings(data_dir), timeout))
 
 
@@ -120,6 +120,8 @@ def _print(answer: dict[str, Any]) -> None:
     outbox = answer["outbox"]
     console.print(f"outbox: {outbox['pending']} rows, oldest {outbox['oldest_seconds']} s")
     console.print(f"due timers: {answer['due_timers']}")
+    campaigns = answer["campaigns"]
+    console.print(f"campaign messages: {campaigns['due_messages']} due, {campaigns['leased_messages']} on their way")
     if answer["timers_overtook"]:
         console.print(f"[red]timers fired ahead of unread input: {answer['timers_overtook']} times[/red]")
     if answer["customers_set_aside"]:

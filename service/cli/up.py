@@ -18,12 +18,13 @@ from pydantic import SecretStr
 
 from service.adapters.kafka.topics import create_topics
 from service.app.tokens import Permission, TokenRules
-from service.bootstrap import DEFAULT_DATA_DIR, SECRET_FILE, shared_settings
+from service.bootstrap import CAMPAIGN_SECRET_FILE, DEFAULT_DATA_DIR, SECRET_FILE, shared_settings
 from service.cli.demo import require_demo, start_demo
 from service.cli.run import CommandError, expected_errors
 from service.cli.schema import migrate_schema
 from service.logs import configure_logs
 from service.settings import Settings, load_settings
+from service.stack.mailbox import MailSink
 from service.stack.servers import Servers, start_servers
 from service.stack.state import write_private, write_stack_file
 from service.stack.supervisor import RoleSpec, Supervisor, stop_on_signals
@@ -59,14 +60,19 @@ def _up(port: int, data_dir: Path, demo: bool, workers: int) -> None:
     _check_port(port)
     typer.echo("starting the servers (the first start downloads them) ...")
     servers = start_servers(settings, data_dir)
+    api_url = f"http://{HOST}:{port}"
+    sink = MailSink.on(servers.data) if settings.smtp_url is None else None
     settings = settings.model_copy(
         update={
             "database_url": SecretStr(servers.database_url),
             "kafka_bootstrap": servers.kafka_bootstrap,
-            "jwt_secret": SecretStr(_stack_secret(data_dir, settings.jwt_secret)),
+            "jwt_secret": SecretStr(_stack_secret(data_dir / SECRET_FILE, settings.jwt_secret)),
+            "campaign_secret": SecretStr(_stack_secret(data_dir / CAMPAIGN_SECRET_FILE, settings.campaign_secret)),
+            "smtp_url": SecretStr(sink.smtp_url) if sink else settings.smtp_url,
+            "public_url": settings.public_url or api_url,
         }
     )
-    stack = _Stack(settings, servers, data_dir, f"http://{HOST}:{port}")
+    stack = _Stack(settings, servers, data_dir, api_url, sink)
     with Supervisor(stack.roles(port, workers), servers, stack.report) as supervisor:
         asyncio.run(_prepare(settings))
         supervisor.start()
@@ -96,9 +102,8 @@ async def _prepare(settings: Settings) -> None:
     await create_topics(settings)
 
 
-def _stack_secret(data_dir: Path, given: SecretStr | None) -> str:
-    """The stack's signing secret, kept with its data for `segments token`: the one given, else made once."""
-    path = data_dir / SECRET_FILE
+def _stack_secret(path: Path, given: SecretStr | None) -> str:
+    """A secret of the stack, kept with its data: the one given, else made once."""
     if given is not None:
         write_private(path, given.get_secret_value())
     elif not path.exists():
@@ -109,8 +114,11 @@ def _stack_secret(data_dir: Path, given: SecretStr | None) -> str:
 class _Stack:
     """What is told about the stack: to the roles, to stack.json, to the person in front of it."""
 
-    def __init__(self, settings: Settings, servers: Servers, data_dir: Path, api_url: str) -> None:
+    def __init__(
+        self, settings: Settings, servers: Servers, data_dir: Path, api_url: str, sink: MailSink | None
+    ) -> None:
         self._settings, self._servers, self._data_dir, self.api_url = settings, servers, data_dir, api_url
+        self._sink = sink
         secret = settings.jwt_secret
         assert secret is not None  # noqa: S101 - set by _up
         rules = TokenRules(secret, settings.jwt_issuer, settings.jwt_audience)
@@ -118,23 +126,33 @@ class _Stack:
 
     def roles(self, port: int, workers: int) -> list[RoleSpec]:
         """The processes to keep running."""
-        settings = self._settings
-        assert settings.jwt_secret is not None  # noqa: S101 - set by _up
         env = {
             "SEGMENTS_DATABASE_URL": self._servers.database_url,
             "SEGMENTS_KAFKA_BOOTSTRAP": self._servers.kafka_bootstrap,
-            "SEGMENTS_JWT_SECRET": settings.jwt_secret.get_secret_value(),
+            "SEGMENTS_PUBLIC_URL": self._settings.public_url or self.api_url,
         }
+        for name in ("jwt_secret", "campaign_secret", "smtp_url"):
+            env["SEGMENTS_" + name.upper()] = self._secret(name)
         command = [sys.executable, "-m", "service.cli.main"]
+        mail = [RoleSpec("mail", self._sink.command)] if self._sink else []
         return [
+            *mail,
             RoleSpec("serve", [*command, "serve", "--port", str(port)], env),
             RoleSpec("consume", [*command, "consume"], env, count=workers),
             RoleSpec("relay", [*command, "relay"], env),
             RoleSpec("timers", [*command, "timers"], env),
+            RoleSpec("dispatch", [*command, "dispatch"], env),
         ]
 
+    def _secret(self, name: str) -> str:
+        value = getattr(self._settings, name)
+        assert value is not None  # noqa: S101 - set by _up
+        return str(value.get_secret_value())
+
     def is_ready(self) -> bool:
-        """Whether the API says so, of the consumers too."""
+        """Whether the API says so, of the consumers too, and somebody takes mails."""
+        if self._sink is not None and not self._sink.answers():
+            return False
         try:
             with urllib.request.urlopen(self.api_url + "/readyz", timeout=2) as answer:  # noqa: S310 - our own
                 return set(json.load(answer)["data"]["checks"].values()) == {"ok"}
@@ -149,6 +167,8 @@ class _Stack:
                 "api_url": self.api_url,
                 "kafka_bootstrap": self._servers.kafka_bootstrap,
                 "database_url": self._servers.database_url,
+                "smtp_url": self._secret("smtp_url"),
+                **({"inbox_url": self._sink.inbox_url} if self._sink else {}),
                 "admin_token": self.admin_token,
                 "pids": pids,
                 "settings": shared_settings(self._settings),
@@ -159,6 +179,8 @@ class _Stack:
         """The lines a new user needs."""
         typer.echo(f"API        {self.api_url}/docs")
         typer.echo(f"Kafka      {self._servers.kafka_bootstrap}")
+        if self._sink is not None:
+            typer.echo(f"mail       {self._sink.inbox_url}")
         typer.echo(f"stack      {self._data_dir / STACK_FILE}")
         typer.echo(f"try it     curl -H 'Authorization: Bearer {self.admin_token}' {self.api_url}{SEGMENTS_PATH}")
         typer.echo(f"ready: {self.api_url}")

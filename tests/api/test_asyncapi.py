@@ -10,8 +10,10 @@ import pytest
 from faststream.specification.asyncapi.v3_0_0.schema import ApplicationSchema
 from jsonschema import Draft202012Validator, FormatChecker
 
-from service.app.asyncapi import EXAMPLES, example_event
+from service.app.asyncapi import EXAMPLES, example_event, example_told
+from service.app.engagement.decode import Told, decode_told
 from service.app.event_schemas import OUTBOUND
+from service.app.message_schemas import ENGAGEMENT, MESSAGES
 from service.core import instants
 from service.core.events import model
 from service.core.events.decode import Rejected, Rules, decode
@@ -48,6 +50,8 @@ async def test_is_asyncapi_3(shared: Api) -> None:
         "customers": ("customers", set(model.TYPES)),
         "membership": ("segment-membership", set(OUTBOUND)),
         "deadLetters": ("segments-dead-letters", {"dead-letter"}),
+        "messages": ("campaign-messages", set(MESSAGES)),
+        "engagement": ("campaign-engagement", set(ENGAGEMENT)),
     }
     ways = {one["channel"]["$ref"]: one["action"] for one in document["operations"].values()}
     assert ways == {
@@ -55,6 +59,8 @@ async def test_is_asyncapi_3(shared: Api) -> None:
         "#/channels/customers": "receive",
         "#/channels/membership": "send",
         "#/channels/deadLetters": "send",
+        "#/channels/messages": "send",
+        "#/channels/engagement": "receive",
     }
 
 
@@ -68,7 +74,7 @@ async def test_references_lead_somewhere(shared: Api) -> None:
         assert resolve(document, reference) is not None
 
 
-@pytest.mark.parametrize("name", [*model.TYPES, *OUTBOUND])
+@pytest.mark.parametrize("name", [*model.TYPES, *OUTBOUND, *MESSAGES, *ENGAGEMENT])
 async def test_examples_are_events(shared: Api, name: str) -> None:
     """Each example is valid by the schema beside it, and the service takes those that come in."""
     document = await fetched(shared)
@@ -79,11 +85,14 @@ async def test_examples_are_events(shared: Api, name: str) -> None:
 
     for example in message["examples"]:
         validator.validate(example["payload"])
-        assert not validator.is_valid({**example["payload"], "type": 5, "customer_id": 5})
+        assert not validator.is_valid({**example["payload"], "type": 5, "customer_id": 5, "message_id": 5})
     if name in EXAMPLES:
         raw = json.dumps(example_event(name)).encode()
         now = instants.parse("2024-03-01T00:00:00Z")
         assert not isinstance(decode(raw, (), Rules("USD", 10_000, False), now), Rejected)
+    if name in ENGAGEMENT:
+        raw = json.dumps(example_told(name)).encode()
+        assert isinstance(decode_told(raw, (), instants.parse("2024-03-01T00:00:00Z"), 10_000), Told)
 
 
 async def test_media_types(shared: Api) -> None:
@@ -106,6 +115,7 @@ async def test_page(shared: Api) -> None:
 
     assert response.headers["content-security-policy"].startswith("default-src 'none'")
     assert not re.search(r"<script|src=|href=|url\(", response.text)
-    for name in (*model.TYPES, *OUTBOUND, "dead-letter", "x-original-offset", "discount_codes", "cause_event_id"):
+    events = (*model.TYPES, *OUTBOUND, *MESSAGES, *ENGAGEMENT)
+    for name in (*events, "dead-letter", "x-original-offset", "discount_codes", "cause_event_id"):
         assert name in response.text
-    assert response.text.count("<details>") == 2 * len(model.TYPES) + len(OUTBOUND) + 1
+    assert response.text.count("<details>") == len(model.TYPES) + len(events) + 1

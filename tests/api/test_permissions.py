@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 from typing import Any
 from uuid import uuid4
@@ -20,6 +21,7 @@ from service.api.app import build_app
 from service.api.auth import PUBLIC_PATHS, RouteWithoutPermission, check_routes, permission_of
 from service.app.tokens import Permission
 from service.settings import SettingsError, load_settings
+from tests.api.campaigns.support import Campaigns
 from tests.api.support import BASE, BIG, SECRET, Api, add_letter, add_many, bearer, token
 
 #: Every route that is not public, with the permission it must ask for and a body that does.
@@ -50,9 +52,24 @@ ROUTES = [
     ("GET", "/dead-letters", Permission.READ, None),
     ("GET", "/dead-letters/{letter}", Permission.READ, None),
     ("POST", "/dead-letters/redrive", Permission.UPDATE, {"reason": "none of this reason"}),
+    ("POST", "/{id}/campaigns", Permission.CREATE, {"campaign_name": "News", "campaign_type": "email"}),
+    ("GET", "/{id}/campaigns", Permission.READ, None),
+    ("GET", "/campaigns/{campaign}", Permission.READ, None),
+    ("PUT", "/campaigns/{campaign}", Permission.UPDATE, {"campaign_name": "Other news"}),
+    ("DELETE", "/campaigns/{campaign}", Permission.DELETE, None),
+    ("GET", "/campaigns/{campaign}/recipients", Permission.READ, None),
+    ("GET", "/campaigns/{campaign}/performance", Permission.READ, None),
+    ("POST", "/campaigns/{campaign}/preview", Permission.READ, None),
+    ("POST", "/campaigns/{campaign}/schedule", Permission.SEND, {"scheduled_at": "2023-11-15T00:00:00Z"}),
+    ("POST", "/campaigns/{campaign}/send", Permission.SEND, None),
+    ("POST", "/campaigns/{sending}/pause", Permission.SEND, None),
+    ("POST", "/campaigns/{paused}/resume", Permission.SEND, None),
+    ("POST", "/campaigns/{campaign}/cancel", Permission.SEND, None),
     ("POST", "/preview", Permission.READ, {"criteria": BIG}),
     ("POST", "/backtest", Permission.READ, {"criteria": BIG, "from": "2023-01-01", "to": "2023-01-02"}),
 ]
+#: A campaign that is in the state that its route is for.
+STATES = re.compile("{(sending|paused)}")
 CLAIMS: dict[str, Any] = {
     "iss": "customer-segments",
     "aud": "customer-segments",
@@ -75,6 +92,15 @@ def signed(secret: str = SECRET, algorithm: str = "HS256", **changes: Any) -> st
     return jwt.encode(kept, secret, algorithm=algorithm)
 
 
+async def add_campaigns(api: Api, segment: str) -> dict[str, str]:
+    """A campaign that may begin, one that sends and one that is paused."""
+    made = Campaigns(api, segment)
+    names = {name: (await made.create())["id"] for name in ("campaign", "sending", "paused")}
+    for state in ("sending", "paused"):
+        await made.force(names[state], state)
+    return names
+
+
 async def read(api: Api, value: str) -> httpx2.Response:
     """A request with this token alone."""
     return await api.client.get(BASE, headers=bearer(value))
@@ -90,6 +116,8 @@ class TestPermissions:
         segment = await api.create()
         (somebody,) = (await api.rows(select(tables.customers.c.customer_id)))[0]
         names = {"id": segment["id"], "other": uuid4(), "customer": somebody, "letter": await add_letter(api)}
+        if "/campaigns/" in path:
+            names |= await add_campaigns(api, segment["id"])
         if "{other}" in path:
             names["other"] = (await api.create(segment_name="Other"))["id"]
         address = BASE + path.format(**names)
@@ -116,9 +144,14 @@ class TestPermissions:
             if route.path not in PUBLIC_PATHS
             for method in route.methods or ()
         }
-        events = ("POST", "/api/events", Permission.WRITE_EVENTS)  # tests/api/events shows that it is guarded
+        # tests/api/events and tests/api/campaigns/test_tests.py show that these are guarded
+        others = {
+            ("POST", "/api/events", Permission.WRITE_EVENTS),
+            ("POST", "/campaigns/{campaign}/test", Permission.SEND),
+        }
 
-        assert served == {(method, path.partition("?")[0], needed) for method, path, needed, _ in ROUTES} | {events}
+        known = {(method, path.partition("?")[0], needed) for method, path, needed, _ in ROUTES}
+        assert served == {(method, STATES.sub("{campaign}", path), needed) for method, path, needed in known} | others
 
     async def test_public_routes_are_open(self, shared: Api) -> None:
         """Health and documentation need no token."""

@@ -32,9 +32,12 @@ LATER = {
     + ("batch-committed:2", "offsets-committed:2", "frontier-followed:2"),
     Part.RELAY: ("rows-read:2", "transaction-written:2", "transaction-committed:2", "rows-deleted:2"),
     Part.TIMERS: ("due-committed:2",),
+    Part.DISPATCH: ("messages-written:2", "messages-committed:2", "attempts-written:2", "attempt-ended:2"),
     Part.BACKFILL: ("slice-written:2", "slice-committed:2", "slice-committed:3"),
 }
 REVOKED = "partitions-revoked"
+#: There is nothing to take back unless a dispatcher died before.
+LAPSED = "leases-taken-back"
 DEFINITIONS = ("definition-written", "request-committed")
 KILLED_TWICE = (
     Case(Part.CONSUME, ("batch-committed:1", "known-dropped:1", "batch-committed:1")),
@@ -45,6 +48,8 @@ KILLED_TWICE = (
 def _once(part: Part, name: str) -> list[Case]:
     if name in MENDING:
         return [Case(part, (before, f"{name}:1")) for before in ("transaction-written:1", "transaction-committed:1")]
+    if name == LAPSED:
+        return [Case(part, ("attempts-committed:1", f"{name}:1"))]
     if name == REVOKED:  # the first passage is that of joining the group
         return [Case(part, (f"{name}:2",))]
     if name in DEFINITIONS:
@@ -53,7 +58,7 @@ def _once(part: Part, name: str) -> list[Case]:
 
 
 #: In this order they may share a timeline, which ends with the partitions that move.
-ORDER = (Part.RELAY, Part.TIMERS, Part.SERVE, Part.CONSUME, Part.BACKFILL, Part.MIGRATE)
+ORDER = (Part.DISPATCH, Part.RELAY, Part.TIMERS, Part.SERVE, Part.CONSUME, Part.BACKFILL, Part.MIGRATE)
 #: Every point for every part that passes it.
 CASES = sorted(
     [

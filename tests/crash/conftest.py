@@ -11,7 +11,7 @@ from service.crash import Part
 from service.stack.group import Servers
 from tests.conftest import database_copy
 
-pytest.register_assert_rewrite("tests.crash.timeline", "tests.world")
+pytest.register_assert_rewrite("tests.crash.timeline", "tests.crash.campaigns", "tests.world")
 
 from tests.crash.timeline import Timeline, make_timeline  # noqa: E402 - after its asserts are rewritten
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
-    ["service.cli.main", "consumers.events", "producers.relay", "producers.timers", "service.api.app", __name__]
+    ["service.cli.main", "consumers.events", "consumers.engagement", "producers.relay", "producers.timers"]
+    + ["producers.ways_out", "producers.dispatch", "service.api.app", __name__]
 )
 LOOK_SECONDS = 0.02
 

@@ -19,6 +19,7 @@ from service.adapters.postgres.migrate import current_revision, head_revision
 from service.crash import POINTS, Part
 from service.stack.group import Servers
 from tests.conftest import database_copy
+from tests.crash.campaigns import kill_dispatch
 from tests.crash.cases import CASES, REVOKED, Case
 from tests.crash.conftest import Timelines
 from tests.crash.processes import Process
@@ -123,6 +124,7 @@ KILLS: dict[Part, Callable[[Timeline, Case], Awaitable[None]]] = {
     Part.TIMERS: _kill_role,
     Part.BACKFILL: _kill_backfill,
     Part.SERVE: _kill_serve,
+    Part.DISPATCH: kill_dispatch,
 }
 
 

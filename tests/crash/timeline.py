@@ -60,6 +60,8 @@ class Timeline:
             customers_topic=world.customers,
             membership_topic=world.membership,
             dead_letter_topic=world.dead,
+            messages_topic=world.messages,
+            engagement_topic=world.engagement,
             consumer_group=world.env["SEGMENTS_CONSUMER_GROUP"],
         )
         self.is_sound = True

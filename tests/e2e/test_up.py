@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import smtplib
+import socket
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -17,7 +21,7 @@ from tests.e2e.product import BASE, Product, RequestFailed, running
 from tests.e2e.test_sets import free_port
 from tests.world import folded, until
 
-VICTIMS = ("consume", "relay", "timers", "serve", "postgres", "kafka")
+VICTIMS = ("consume", "relay", "timers", "serve", "postgres", "kafka", "mail")
 
 
 @pytest.fixture
@@ -33,6 +37,16 @@ def create(product: Product) -> dict[str, str]:
         name: product.call("POST", BASE, {"segment_name": name, "segment_type": "dynamic", "criteria": criteria})["id"]
         for name, criteria in shop.SEGMENTS.items()
     }
+
+
+def is_open(url: str) -> bool:
+    """Whether somebody listens there."""
+    place = urlsplit(url)
+    try:
+        socket.create_connection((place.hostname or "", place.port or 0), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def lines(events: list[dict]) -> bytes:
@@ -64,6 +78,35 @@ class TestKilled:
         assert {name: by_id.get(ids[name], set()) for name in ids} == expected
         product.run("verify")
         assert {name: product.stack[name] for name in addresses} == addresses
+
+
+class TestMail:
+    """Without SEGMENTS_SMTP_URL there is somebody who takes mails, and shows them."""
+
+    def test_it_is_taken_and_shown(self, product: Product) -> None:
+        """stack.json says where; what is sent there lies in the data folder and on the page, also after a kill."""
+        for number in (1, 2):
+            server = urlsplit(product.stack["smtp_url"])
+            with smtplib.SMTP(server.hostname or "", server.port or 0, timeout=10) as client:
+                client.sendmail("shop@example.com", ["ada@example.org"], f"Subject: mail {number}\r\n\r\nHello")
+            with urllib.request.urlopen(product.stack["inbox_url"], timeout=10) as answer:
+                assert f"mail {number}</a>" in answer.read().decode()
+            assert len(list((product.data_dir / "inbox").glob("*.eml"))) == number
+            before = product.stack["pids"]["mail"]
+            os.kill(before[0], signal.SIGKILL)
+            until(lambda: product.stack["pids"]["mail"] not in ([], before), 30)  # noqa: B023 - ends before the next
+            until(lambda: is_open(product.stack["smtp_url"]) and is_open(product.stack["inbox_url"]), 30)
+
+    def test_the_roles_know(self, product: Product) -> None:
+        """They get its address, that of the API for links, and a secret of their own that outlives a restart."""
+        [pid] = product.stack["pids"]["serve"]
+        given = dict(one.split("=", 1) for one in Path(f"/proc/{pid}/environ").read_text().split("\0") if "=" in one)
+        assert given["SEGMENTS_SMTP_URL"] == product.stack["smtp_url"]
+        assert given["SEGMENTS_PUBLIC_URL"] == product.stack["api_url"]
+        secret = product.data_dir / "campaign-secret"
+        assert given["SEGMENTS_CAMPAIGN_SECRET"] == secret.read_text().strip()
+        assert secret.stat().st_mode & 0o777 == 0o600
+        assert given["SEGMENTS_CAMPAIGN_SECRET"] != given["SEGMENTS_JWT_SECRET"]
 
 
 class TestCommands:

@@ -46,6 +46,8 @@ customer_segment_campaigns = Table(
     column("started_at", Instant, nullable=True),
     column("activated_at", Instant, nullable=True),
     column("sent_at", Instant, nullable=True),
+    # When the members of then got their messages; of triggered campaigns only where those who were there get one.
+    column("audience_taken_at", Instant, nullable=True),
     # core.campaigns.model.Options
     column("options", JSONB),
     column("revision", BigInteger, server_default=text("1")),
@@ -150,15 +152,18 @@ campaign_engagement_waiting = Table(
     metadata,
     column("id", BigInteger, Identity(always=True), primary_key=True),
     column("message_id", Uuid),
+    # The place in the topic, as of dead letters.
+    column("cluster", Text, server_default=text("''")),
     column("topic", Text),
     column("partition", Integer),
     column("offset", BigInteger),
+    column("timestamp_ms", BigInteger),
     column("key", LargeBinary, nullable=True),
     column("value", LargeBinary, nullable=True),
     column("headers", JSONB, server_default=text("'[]'")),
     now("received_at"),
     Index(None, "message_id"),
-    Index(None, "topic", "partition", "offset", unique=True),
+    Index(None, "cluster", "topic", "partition", "offset", unique=True),
 )
 
 campaign_codes = Table(

@@ -13,10 +13,14 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from service.adapters.postgres.campaign_tables import customer_segment_campaigns
+from service.adapters.postgres.campaigns.rows import CAMPAIGN_COLUMNS, campaign_of
+from service.adapters.postgres.campaigns.store import PostgresCampaigns
 from service.adapters.postgres.operation_tables import input_frontier
 from service.adapters.postgres.segments import PostgresSegments, as_jsonb
 from service.adapters.postgres.tables import catalogue, customer_segments, segment_versions, users
 from service.app import exact_json
+from service.app.campaigns.definitions import CampaignDefinition
 from service.app.definitions import (
     FORMAT,
     FORMAT_VERSION,
@@ -25,6 +29,7 @@ from service.app.definitions import (
     SegmentDefinition,
     VersionDefinition,
 )
+from service.core.campaigns.model import Campaign
 
 SEGMENTS: Final = text("""
 SELECT id, segment_name, description, segment_type, status, CAST(criteria AS text) AS criteria, version, created_by,
@@ -41,6 +46,14 @@ SELECT p.segment_id, coalesce(c.external_id, CAST(p.customer_id AS text)), p.is_
 FROM pins p LEFT JOIN customers c ON c.customer_id = p.customer_id
 ORDER BY p.segment_id, p.customer_id
 """)
+CAMPAIGNS: Final = text(f"""
+SELECT {CAMPAIGN_COLUMNS} FROM customer_segment_campaigns
+WHERE NOT is_deleted AND segment_id IN (SELECT id FROM customer_segments WHERE NOT is_deleted)
+ORDER BY created_at, id
+""")  # noqa: S608 - built from constants
+KNOWN_CAMPAIGNS: Final = text(f"""
+SELECT {CAMPAIGN_COLUMNS} FROM customer_segment_campaigns WHERE id = ANY(CAST(:ids AS uuid[]))
+""")  # noqa: S608 - built from constants
 USERS: Final = text("SELECT id, name FROM users ORDER BY id")
 STAMP_PINS: Final = text("""
 UPDATE pins SET created_at = u.created_at
@@ -50,7 +63,7 @@ WHERE pins.customer_id = u.customer_id AND pins.segment_id = :segment_id AND pin
 
 
 async def read_definitions(connection: AsyncConnection) -> Definitions:
-    """All segments that have not been deleted, of one snapshot."""
+    """All segments and campaigns that have not been deleted, of one snapshot."""
     versions: dict[UUID, list[VersionDefinition]] = {}
     for segment_id, version, criteria, created_by, created_at in await connection.execute(VERSIONS):
         one = VersionDefinition(version, exact_json.loads(criteria), created_by, created_at)
@@ -64,7 +77,8 @@ async def read_definitions(connection: AsyncConnection) -> Definitions:
         values = row._asdict() | {"criteria": exact_json.loads(row.criteria)}
         segments.append(SegmentDefinition(**values, versions=versions.get(row.id, []), pins=pins.get(row.id, [])))
     names = {row.id: row.name for row in await connection.execute(USERS)}
-    return Definitions(FORMAT, FORMAT_VERSION, datetime.now(UTC), names, segments)
+    campaigns = [CampaignDefinition.of(campaign_of(row)) for row in (await connection.execute(CAMPAIGNS)).mappings()]
+    return Definitions(FORMAT, FORMAT_VERSION, datetime.now(UTC), names, segments, campaigns)
 
 
 class PostgresDefinitions(PostgresSegments):
@@ -89,6 +103,21 @@ class PostgresDefinitions(PostgresSegments):
             sa.select(sa.func.count()).select_from(customer_segments).where(customer_segments.c.id.not_in(segment_ids))
         )
         return int(found.scalar_one())
+
+    async def campaigns(self, campaign_ids: Collection[UUID]) -> dict[UUID, Campaign]:
+        """See DefinitionStore."""
+        rows = (await self._rows.execute(KNOWN_CAMPAIGNS, {"ids": list(campaign_ids)})).mappings()
+        return {row["id"]: campaign_of(row) for row in rows}
+
+    async def insert_campaign(self, campaign: Campaign) -> None:
+        """See DefinitionStore."""
+        await PostgresCampaigns(self._rows).insert(campaign)
+        names = ("failure_reason", "started_at", "sent_at", "created_at", "updated_at")
+        await self._rows.execute(
+            sa.update(customer_segment_campaigns)
+            .where(customer_segment_campaigns.c.id == campaign.id)
+            .values(**{name: getattr(campaign, name) for name in names})
+        )
 
     async def put_versions(self, definition: SegmentDefinition) -> None:
         """See DefinitionStore."""

@@ -12,7 +12,7 @@ from service.app.metrics import Metric, Values
 #: Beyond so many segments, a series for each would be a burden for whoever keeps them.
 SEGMENTS_MAX: Final = 1_000
 #: Those of whom a connection is always expected; a missing role must show as 0.
-ROLES_EXPECTED: Final = ("serve", "consume", "relay", "timers")
+ROLES_EXPECTED: Final = ("serve", "consume", "relay", "timers", "dispatch")
 
 LETTERS: Final = "SELECT reason, count(*) FROM dead_letters WHERE redriven_at IS NULL GROUP BY reason"
 COUNTERS: Final = "SELECT name, value, extract(epoch FROM at)::float8 FROM counters"

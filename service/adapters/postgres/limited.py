@@ -31,8 +31,27 @@ async def limited_snapshot(database: Database, seconds_max: float, setting: str)
     """
     with stopped_after(seconds_max, setting):
         async with database.snapshot() as connection:
-            await connection.execute(text(f"SET LOCAL statement_timeout = {max(1, round(seconds_max * 1_000))}"))
+            await connection.execute(text(_timeout(seconds_max)))
             yield connection
+
+
+@asynccontextmanager
+async def same_snapshot(
+    database: Database, connection: AsyncConnection, seconds_max: float
+) -> AsyncIterator[AsyncConnection]:
+    """Another connection that sees what this one sees, so that two statements run at once.
+
+    Args:
+        database: whose pool lends it.
+        connection: in a `limited_snapshot`, which says what becomes of a statement that was stopped;
+            it must outlive the block.
+        seconds_max: after which PostgreSQL stops a statement.
+    """
+    snapshot = (await connection.execute(text("SELECT pg_export_snapshot()"))).scalar_one()
+    async with database.snapshot() as other:
+        await other.execute(text(f"SET TRANSACTION SNAPSHOT '{snapshot}'"))
+        await other.execute(text(_timeout(seconds_max)))
+        yield other
 
 
 @contextmanager
@@ -48,3 +67,7 @@ def stopped_after(seconds_max: float, setting: str) -> Iterator[None]:
         if getattr(error.orig, "sqlstate", None) == _STOPPED:
             raise TooSlow(seconds_max, setting) from None
         raise
+
+
+def _timeout(seconds_max: float) -> str:
+    return f"SET LOCAL statement_timeout = {max(1, round(seconds_max * 1_000))}"

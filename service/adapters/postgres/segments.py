@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.adapters.postgres import catalogue
+from service.adapters.postgres.campaigns.store import PostgresCampaigns
 from service.adapters.postgres.tables import catalogue as catalogue_table
 from service.adapters.postgres.tables import customer_segments, memberships, profiles, segment_versions, users
 from service.app import exact_json
@@ -156,6 +157,10 @@ class PostgresSegments:
                 created_by=author.id,
             )
         )
+
+    async def campaigns_under_way(self, segment_id: UUID) -> Sequence[str]:
+        """See SegmentStore."""
+        return [one.campaign_name for one in await PostgresCampaigns(self._connection).live_of_segment(segment_id)]
 
     async def page(self, query: SegmentQuery) -> tuple[Sequence[Segment], int]:
         """One page of segments, and how many there are in all."""

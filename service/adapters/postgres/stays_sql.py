@@ -46,10 +46,15 @@ FROM (
 GROUP BY joined_place, left_place
 """
 
-#: Members at :window_ago whose stay ended by :as_of, and who are members then by another stay.
-RETURNED: Final = f"""/* segment_returned - Who left and came back. */
-WITH {MEMBERS_THEN}
+#: Members at :window_ago whose stay ended by :as_of, and who are members then by another stay. Few left, so that each
+#: of them is looked up.
+RETURNED: Final = """/* segment_returned - Who left and came back. */
 SELECT count(*)
-FROM customer_segment_memberships JOIN members USING (customer_id)
+FROM customer_segment_memberships AS past CROSS JOIN LATERAL (
+    SELECT FROM customer_segment_memberships
+    WHERE customer_id = past.customer_id AND segment_id = :segment_id AND joined_at <= :as_of
+        AND (left_at IS NULL OR left_at > :as_of)
+    LIMIT 1
+) AS held
 WHERE segment_id = :segment_id AND joined_at <= :window_ago AND left_at > :window_ago AND left_at <= :as_of
-"""  # noqa: S608 - built from constants
+"""
