@@ -33,6 +33,8 @@ class Scheduler:
         state, now = State(campaign.state), self._runtime.clock()
         if standing.is_segment_gone and (state is State.SCHEDULED or campaign.is_triggered):
             return await self._lose_segment(campaign)
+        if standing.is_segment_filling and state in (State.SCHEDULED, State.ACTIVE):
+            return False  # an audience taken now would leave out who is found later
         if state is State.SCHEDULED and campaign.scheduled_at and from_datetime(campaign.scheduled_at) <= now:
             return await self._begin(campaign, now)
         if state is State.ACTIVE and campaign.options.include_existing and not standing.is_audience_taken:

@@ -162,3 +162,20 @@ class TestBeginning:
         assert await state_of(database, without.id) == ("failed", "segment_gone")
         assert await state_of(database, listening.id) == ("cancelled", "segment_gone")
         assert not await rows(database, late.id)
+
+    async def test_an_audience_waits_until_its_segment_is_filled(self, shop: World, database: Database) -> None:
+        """A campaign that is sent right after its segment was made goes to all members, not to those found so far."""
+        shop.start("consume")
+        shop.start("relay")
+        shop.start("dispatch")
+        shop.publish([registered(one) for one in PEOPLE])
+        shop.wait_idle()
+        made = campaign(await everybody(database), trigger="once", state="scheduled")
+        await begin(database, made)
+        await asyncio.sleep(2)
+        assert await state_of(database, made.id) == ("scheduled", None)
+
+        shop.start("timers")
+        shop.wait_idle()
+        assert await outcomes(database, made.id) == dict.fromkeys(PEOPLE, ("sent", None))
+        assert await state_of(database, made.id) == ("sent", None)

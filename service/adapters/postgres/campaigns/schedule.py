@@ -25,6 +25,7 @@ STANDING: Final = f"""
 SELECT {CAMPAIGN_COLUMNS}, audience_taken_at,
     NOT EXISTS (SELECT FROM customer_segments s
                 WHERE s.id = c.segment_id AND NOT s.is_deleted AND s.status <> 'archived') AS is_segment_gone,
+    EXISTS (SELECT FROM customer_segments s WHERE s.id = c.segment_id AND s.backfill_state = 'running') AS is_filling,
     EXISTS ({_WAITING} AND m.due_at <= $1 AND (m.retry_at IS NULL OR m.retry_at <= clock_timestamp())) AS has_due,
     EXISTS ({_WAITING}) OR EXISTS ({_LEASED}) AS has_unsettled
 FROM customer_segment_campaigns c
@@ -60,6 +61,7 @@ class Standing(NamedTuple):
     Attributes:
         is_audience_taken: of once, or of those who were there when a triggered one began.
         is_segment_gone: deleted or archived.
+        is_segment_filling: its members are still being found.
         has_due: messages of it could be decided now, if it is live.
         has_unsettled: messages wait or are on their way.
     """
@@ -67,6 +69,7 @@ class Standing(NamedTuple):
     campaign: Campaign
     is_audience_taken: bool
     is_segment_gone: bool
+    is_segment_filling: bool
     has_due: bool
     has_unsettled: bool
 
@@ -78,6 +81,7 @@ async def standing(connection: Any, now: int) -> list[Standing]:
             campaign_of(row),
             row["audience_taken_at"] is not None,
             row["is_segment_gone"],
+            row["is_filling"],
             row["has_due"],
             row["has_unsettled"],
         )
