@@ -11,6 +11,7 @@ from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.adapters.liquid import LiquidTemplates
+from service.adapters.postgres.campaigns.triggers import lock_activations
 from service.adapters.postgres.members import count_members
 from service.api.errors import ApiError
 from service.api.services import services_of
@@ -88,4 +89,6 @@ async def launch_of(
     now = time.time_ns() // 1_000
     is_seen = token is not None and key is not None and is_valid(key, token, campaign.id, campaign.revision, now)
     confirmation = Confirmation(members, rules.unconfirmed_max, is_seen)
+    if campaign.is_triggered:
+        await lock_activations(connection)
     return Launch(services_of(request).clock(), datetime.now(UTC), identity.sub, rules.templates, confirmation)

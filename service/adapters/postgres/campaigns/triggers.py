@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from service.adapters.postgres.campaigns.rows import CAMPAIGN_COLUMNS, campaign_of
 from service.app.dispatch.triggers import NewMessage, Pair
 from service.core.campaigns.model import Campaign
@@ -14,6 +17,7 @@ from service.core.instants import from_datetime, to_datetime
 #: Held shared while joins and leaves fire. Who lets a campaign begin takes it exclusively before it reads the clock for
 #: `activated_at`: so no join recorded after that instant is looked at before the campaign can be seen.
 ACTIVATIONS_LOCK: Final = 7_300_006
+LOCK_ACTIVATIONS: Final = text("SELECT pg_advisory_xact_lock(:lock)")
 SHARE_ACTIVATIONS: Final = "SELECT pg_advisory_xact_lock_shared($1)"
 #: For a change of these campaigns, such as their cancelling, one waits for the other.
 LISTENING: Final = f"""
@@ -45,6 +49,11 @@ FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::text
 ORDER BY u.customer_id, u.campaign_id, u.occasion
 ON CONFLICT DO NOTHING
 """
+
+
+async def lock_activations(connection: AsyncConnection) -> None:
+    """Nobody fires campaigns from now on until the transaction, which lets one begin, ends."""
+    await connection.execute(LOCK_ACTIVATIONS, {"lock": ACTIVATIONS_LOCK})
 
 
 async def listening(connection: Any, segment_ids: Iterable[UUID]) -> list[Campaign]:
