@@ -132,7 +132,7 @@ async def preview(request: Request, identity: Reader, campaign: CampaignPath) ->
     data = {
         "customers": shown,
         "audience": reach._asdict(),
-        "warnings": [one._asdict() for one in warnings(found)],
+        "warnings": [one._asdict() for one in (*warnings(found), *_lacking(rules, found))],
         "faults": [one._asdict() for one in _faults(rules, found, services.clock())],
         "revision": found.revision,
         **_token(rules, found),
@@ -162,6 +162,13 @@ def _faults(rules: CampaignRules, campaign: Campaign, now: int) -> Sequence[Camp
     except CampaignRefused as error:
         return error.faults
     return ()
+
+
+def _lacking(rules: CampaignRules, campaign: Campaign) -> Sequence[CampaignFault]:
+    """What the settings lack for this campaign's messages to leave."""
+    if campaign.channel != "email" or not campaign.is_marketing or rules.public_url is not None:
+        return ()
+    return (CampaignFault("channel", "needs SEGMENTS_PUBLIC_URL, for e-mail must say where to unsubscribe", "no_url"),)
 
 
 def _token(rules: CampaignRules, campaign: Campaign) -> dict[str, str | None]:

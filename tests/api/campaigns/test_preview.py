@@ -142,7 +142,7 @@ class TestRendered:
 
         data = (await campaigns.act(made, "preview")).json()["data"]
         assert [one["path"] for one in data["faults"]] == ["subject"]
-        assert [one["code"] for one in data["warnings"]] == ["code_not_shown"]
+        assert [one["code"] for one in data["warnings"]] == ["code_not_shown", "no_url"]
 
     async def test_token(self, campaigns: Campaigns) -> None:
         """The token holds for 15 minutes from now, in real time."""
