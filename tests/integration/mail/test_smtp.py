@@ -265,6 +265,7 @@ class TestLost:
             task.cancel()
             assert isinstance((await asyncio.gather(task, return_exceptions=True))[0], asyncio.CancelledError)
             assert isinstance(await transport.send(mail("second@example.org")), Accepted)
+            assert server.protocols[0].transport is None  # closed, not left open for nobody
         assert [one.recipients for one in server.mails] == [["second@example.org"]]
         assert server.connections == 2
 
