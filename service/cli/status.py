@@ -27,6 +27,8 @@ from service.stack.state import read_stack_file
 
 #: Two looks this far apart must both find nothing to do.
 LOOKS_SECONDS: Final = 0.5
+#: A look that has begun may take so long, whatever --timeout says: else it could not say what is busy.
+LOOK_SECONDS_MIN: Final = 5.0
 OUT_OF_REACH: Final = (KafkaError, PostgresError, SQLAlchemyError, OSError, TimeoutError)
 
 
@@ -55,7 +57,7 @@ async def _wait_idle(settings: Settings, timeout: float) -> None:  # noqa: ASYNC
 async def _busy(settings: Settings, deadline: float) -> list[str]:
     """What keeps the service busy; a server out of reach counts as busy."""
     try:
-        async with asyncio.timeout(max(1.0, deadline - time.monotonic())):
+        async with asyncio.timeout(max(LOOK_SECONDS_MIN, deadline - time.monotonic())):
             return (await _look(settings)).busy()
     except OUT_OF_REACH as error:
         return [f"a server is out of reach ({type(error).__name__})"]
