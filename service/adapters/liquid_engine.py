@@ -60,12 +60,6 @@ _BEGIN: Final = re.compile(r"\{[{%]")
 _TAG_NAME: Final = re.compile(r"\{%-?\s*(#|\w*)")
 
 
-class Missing(FalsyStrictUndefined):
-    """A value that is not there: can be asked for (`if`, `default`, `== blank`), not written."""
-
-    force_liquid_default = True
-
-
 class OrNothing(Expression):
     """An expression, or an empty text where it is of a value that is not there; only beside `blank` and `empty`."""
 
@@ -169,7 +163,8 @@ class CampaignEnvironment(Environment):
     template_class = CountedTemplate
 
     def __init__(self, *, autoescape: bool) -> None:
-        super().__init__(undefined=Missing, strict_filters=True, autoescape=autoescape)
+        # A value that is not there can be asked for (`if`, `default`, `== blank`), not written.
+        super().__init__(undefined=FalsyStrictUndefined, strict_filters=True, autoescape=autoescape)
         # What the lexer gives out under names of its own stays.
         unwanted = set(self.tags) - TAGS - {"content", "output", "illegal"}
         for name in unwanted:

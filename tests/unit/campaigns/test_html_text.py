@@ -128,6 +128,13 @@ def test_end() -> None:
     assert add_before_end("<p>a</p>", "!") == "<p>a</p>!"
 
 
+def test_tags_are_counted() -> None:
+    """As many as may be, and not one more."""
+    assert rewrite_html("<b>" * TAGS_MAX, same)[1] == ""
+    with pytest.raises(ValueError, match="has more than"):
+        rewrite_html("<b>" * (TAGS_MAX + 1), same)
+
+
 @pytest.mark.parametrize(
     "piece",
     [

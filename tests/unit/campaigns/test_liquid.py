@@ -286,6 +286,8 @@ def test_all_faults_at_once() -> None:
         ("{{ customer.first_name | plus: 1 }}", "content: does not fit the values of this customer"),
         ("{{ customer.first_name | date: '%Y' }}", "content: does not fit the values of this customer"),
         ("{{ customer.last_order_date | date: '%99999d' }}", "content: does not fit the values of this customer"),
+        ("{{ customer.last_order_date | date: '" + "%A" * 51 + "' }}", "content: does not fit the values"),
+        ("{{ 12345678901234567890123456789 | at_most: 5 }}", "content: does not fit the values of this customer"),
         ("{{ customer.total_orders | divided_by: 0 }}", "content: does not fit the values of this customer"),
         ("{% if customer.first_name > 1 %}{% endif %}", "content: does not fit the values of this customer"),
         ("{% assign x = customer.first_name %}{{ x.__class__.__mro__ }}", "x.__class__ is undefined"),

@@ -51,6 +51,13 @@ RENDERED = {
     "variables": (TWICE + "{{ customer.first_name }}" + ENDS, WORK),
     "dates": (TWICE + "{% assign y = '2026-01-01T00:00:00Z' | date: '%A %B' %}" + ENDS, WORK),
     "output": ("{% for i in (1..100) %}" + "y" * 10_000 + "{% endfor %}", OUTPUT),
+    "kept texts": (
+        "".join(
+            f"{{% capture x{number} %}}{{% for i in (1..10) %}}{'y' * 10_000}{{% endfor %}}{{% endcapture %}}"
+            for number in range(11)
+        ),
+        "keeps more than",
+    ),
     "captured output": (
         "{% for i in (1..100) %}{% capture x %}" + "y" * 150_000 + "{% endcapture %}{% endfor %}",
         WORK,
