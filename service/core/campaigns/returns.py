@@ -12,6 +12,9 @@ from service.core.ratios import ratio, rounded
 
 _MINOR: Final = 100
 _PERCENT: Final = 100
+#: Amounts are smaller than this (CONTRACT section 2), and nobody writes more of one.
+_AMOUNT_MAX: Final = 10**10
+_CHARACTERS_MAX: Final = 40
 
 
 @dataclass(frozen=True)
@@ -92,11 +95,15 @@ def discount_given(
 
 
 def _amount(given: str | None) -> Fraction | None:
+    """What upstream wrote, if it is an amount: a fraction of `1e3000000` would have as many digits."""
+    if given is None or len(given) > _CHARACTERS_MAX:
+        return None
     try:
-        found = None if given is None else Decimal(given)
+        found = Decimal(given)
     except InvalidOperation:
         return None
-    return Fraction(found) if found is not None and found.is_finite() and found >= 0 else None
+    is_amount = found.is_finite() and 0 <= found < _AMOUNT_MAX and int(found.as_tuple().exponent) >= -_CHARACTERS_MAX
+    return Fraction(found) if is_amount else None
 
 
 def _subtotal(lines: Sequence[Line]) -> Fraction | None:
