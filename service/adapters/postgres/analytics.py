@@ -30,7 +30,7 @@ _Other = TypeVar("_Other")
 
 #: Joins of whole tables: in parts that fit into the processor's cache they take half as long as in one piece, which
 #: measured 2 and 4 MB against 64 MB. Folds of all facts want room instead. Two connections share the work, so that none
-#: needs helpers of its own: these cost a third more CPU.
+#: needs helpers of its own: these cost more CPU.
 _LIVE_SETTINGS: Final = (
     "SET LOCAL work_mem = '2MB'",
     "SET LOCAL hash_mem_multiplier = 1",

@@ -49,17 +49,10 @@ class Credit(NamedTuple):
 _WINDOWS: Final = ", ".join(
     f"('{channel}', '{kind}', interval '{seconds} seconds')" for (channel, kind), seconds in WINDOWS.items()
 )
-#: Facts of the orders in question alone, and of refunds that ever named one of them; by index, whatever there is else.
-_TABLES: Final = ",\n".join(
-    ledger_tables(
-        "(SELECT order_facts.* FROM order_facts JOIN keys USING (customer_id, order_id)) AS order_facts",
-        """(
-        SELECT refunds.* FROM refunds JOIN (
-            SELECT DISTINCT customer_id, refund_id FROM refunds JOIN keys USING (customer_id, order_id)
-        ) AS named USING (customer_id, refund_id)
-    ) AS refunds""",
-    )
-)
+#: Facts are looked up, and all that is made of them is joined by hashing: how much that is PostgreSQL cannot know, and
+#: takes it for next to nothing.
+_SETTINGS: Final = {"enable_nestloop": "off", "work_mem": "64MB", "plan_cache_mode": "force_custom_plan"}
+_TABLES: Final = ",\n".join(ledger_tables("facts AS order_facts", "refund_facts AS refunds"))
 
 CREDITS: Final = f"""/* campaign_credits - Orders credited to campaigns, as known now, up to an instant. */
 WITH chosen AS MATERIALIZED (
@@ -79,20 +72,40 @@ own_codes AS MATERIALIZED (
     SELECT code FROM campaign_codes WHERE campaign_id = ANY(CAST(:campaigns AS uuid[]))
 ),
 keys AS MATERIALIZED (
-    SELECT customer_id, order_id FROM people JOIN order_facts f USING (customer_id)
-    WHERE f.kind = 'placed' AND f.time >= people.since AND f.time <= :as_of
+    SELECT customer_id, order_id
+    FROM people CROSS JOIN LATERAL (
+        SELECT order_id FROM order_facts f
+        WHERE f.customer_id = people.customer_id AND f.kind = 'placed' AND f.time >= people.since AND f.time <= :as_of
+        OFFSET 0
+    ) placed
     UNION
     SELECT f.customer_id, f.order_id
     FROM order_facts f CROSS JOIN LATERAL jsonb_array_elements(f.discount_codes) AS one(value)
     WHERE f.discount_codes IS NOT NULL AND f.time <= :as_of
         AND EXISTS (SELECT FROM own_codes) AND upper(btrim(one.value ->> 'code')) IN (SELECT code FROM own_codes)
 ),
+facts AS MATERIALIZED (
+    SELECT f.* FROM keys CROSS JOIN LATERAL (
+        SELECT customer_id, order_id, event_id, kind, time, sequence, total, is_test, discount_codes FROM order_facts
+        WHERE customer_id = keys.customer_id AND order_id = keys.order_id AND time <= :as_of OFFSET 0
+    ) f
+),
+named AS (
+    SELECT DISTINCT r.customer_id, r.refund_id FROM keys CROSS JOIN LATERAL (
+        SELECT customer_id, refund_id FROM refunds
+        WHERE customer_id = keys.customer_id AND order_id = keys.order_id OFFSET 0
+    ) r
+),
+refund_facts AS MATERIALIZED (
+    SELECT r.* FROM named CROSS JOIN LATERAL (
+        SELECT * FROM refunds WHERE customer_id = named.customer_id AND refund_id = named.refund_id OFFSET 0
+    ) r
+),
 {_TABLES},
 standing AS MATERIALIZED (SELECT customer_id, order_id, placed_at, total FROM sold WHERE cancelled_at IS NULL),
 latest_codes AS (
     SELECT DISTINCT ON (customer_id, order_id) customer_id, order_id, discount_codes
-    FROM order_facts JOIN keys USING (customer_id, order_id)
-    WHERE time <= :as_of AND discount_codes IS NOT NULL
+    FROM facts WHERE discount_codes IS NOT NULL
     {LATEST.replace("ORDER BY", "ORDER BY customer_id, order_id,")}
 ),
 used AS MATERIALIZED (
@@ -101,26 +114,33 @@ used AS MATERIALIZED (
         CROSS JOIN LATERAL jsonb_array_elements(discount_codes) AS one(value)
 ),
 claims AS (
-    SELECT used.customer_id, order_id, code, given, c.campaign_id, c.message_id, c.customer_id AS owner_id,
+    SELECT used.customer_id, order_id, used.code, given, c.campaign_id, c.message_id, c.customer_id AS owner_id,
         true AS is_unique, m.sent_at
-    FROM used JOIN campaign_codes c USING (code) JOIN campaign_messages m ON m.message_id = c.message_id
+    FROM used CROSS JOIN LATERAL (SELECT * FROM campaign_codes WHERE code = used.code OFFSET 0) c
+        CROSS JOIN LATERAL (SELECT * FROM campaign_messages WHERE message_id = c.message_id OFFSET 0) m
     WHERE coalesce(m.sent_at, m.assigned_at) <= :as_of
     UNION ALL
     SELECT used.customer_id, order_id, code, given, k.id, m.message_id, m.customer_id, false, m.sent_at
     FROM used JOIN customer_segment_campaigns k ON upper(btrim(k.discount_code)) = used.code
-        JOIN campaign_messages m ON m.customer_id = used.customer_id AND m.campaign_id = k.id
-            AND m.sent_at <= used.placed_at
+        CROSS JOIN LATERAL (
+            SELECT * FROM campaign_messages
+            WHERE customer_id = used.customer_id AND campaign_id = k.id AND sent_at <= used.placed_at OFFSET 0
+        ) m
 ),
 by_code AS (
     SELECT DISTINCT ON (customer_id, order_id) * FROM claims
     ORDER BY customer_id, order_id, is_unique DESC, sent_at DESC NULLS LAST, message_id DESC
 ),
 touches AS (
-    SELECT m.message_id, m.campaign_id, customer_id, e.kind, e.at, m.sent_at + w.length AS until
-    FROM people JOIN campaign_messages m USING (customer_id)
-        JOIN campaign_engagement e ON e.message_id = m.message_id AND NOT e.is_machine AND e.at <= :as_of
+    SELECT m.message_id, m.campaign_id, m.customer_id, e.kind, e.at, m.sent_at + w.length AS until
+    FROM people CROSS JOIN LATERAL (
+            SELECT * FROM campaign_messages WHERE customer_id = people.customer_id AND sent_at <= :as_of OFFSET 0
+        ) m
+        CROSS JOIN LATERAL (
+            SELECT kind, at FROM campaign_engagement
+            WHERE message_id = m.message_id AND NOT is_machine AND at <= :as_of OFFSET 0
+        ) e
         JOIN windows w ON w.channel = m.channel AND w.kind = e.kind
-    WHERE m.sent_at <= :as_of
 ),
 by_touch AS (
     SELECT DISTINCT ON (customer_id, order_id) customer_id, order_id, campaign_id, message_id
@@ -149,6 +169,10 @@ ORDER BY campaign_id, placed_at, customer_id, order_id
 """  # noqa: S608 - built from constants
 
 
+_CURRENT: Final = text("SELECT current_setting(:name)")
+_SET: Final = text("SELECT set_config(:name, :value, true)")
+
+
 async def credits_of(connection: AsyncConnection, campaign_ids: Sequence[UUID], as_of: int) -> list[Credit]:
     """Every order credited to one of these campaigns at an instant (microseconds), by campaign and date of the order.
 
@@ -157,5 +181,15 @@ async def credits_of(connection: AsyncConnection, campaign_ids: Sequence[UUID], 
     if not campaign_ids:
         return []
     values = {"campaigns": list(campaign_ids), "as_of": to_datetime(as_of)}
-    rows = await connection.execute(text(CREDITS), values)
+    before = {name: (await _put(connection, name, value)) for name, value in _SETTINGS.items()}
+    rows = (await connection.execute(text(CREDITS), values)).all()
+    for name, value in before.items():
+        await _put(connection, name, value)
     return [Credit._make((*row[:5], int(row[5]), int(row[6]), *row[7:])) for row in rows]
+
+
+async def _put(connection: AsyncConnection, name: str, value: str) -> str:
+    """Sets what the planner goes by until the transaction ends; gives what it was."""
+    before = (await connection.execute(_CURRENT, {"name": name})).scalar_one()
+    await connection.execute(_SET, {"name": name, "value": value})
+    return str(before)
