@@ -16,8 +16,13 @@ from service.api.errors import ApiError
 from service.api.schemas import Answer
 from service.api.segments import BASE, Reader, SegmentPath, segment_id_of
 from service.api.services import services_of
+from service.app.customers import MASK
 from service.app.explain import CustomerMissing, ExplainError, explain, find_evidence
 from service.app.segments import read_segment
+from service.app.tokens import Permission
+
+#: The key of conditions on traits.
+TRAITS: Final = "traits"
 
 router: Final = APIRouter(prefix=BASE, tags=["customers"])
 
@@ -49,11 +54,14 @@ class ExplanationData(BaseModel):
 )
 async def explain_customer(
     request: Request,
-    _: Reader,
+    identity: Reader,
     segment: SegmentPath,
     customer: Annotated[str, Path(description="The id as the events gave it, or the customer's UUID")],
 ) -> Response:
-    """Answers each condition with what it looked at and its verdict, judged anew from the facts."""
+    """Answers each condition with what it looked at and its verdict, judged anew from the facts.
+
+    Without customers:read_pii the values of traits are masked.
+    """
     segment_id = segment_id_of(segment)
     services = services_of(request)
     try:
@@ -66,4 +74,12 @@ async def explain_customer(
         raise ApiError("invalid", str(error)) from None
     # A customer with many facts may take a second or two; other requests go on meanwhile.
     data = await asyncio.to_thread(explain, evidence, services.clock())
+    if not identity.can(Permission.READ_PII):
+        data["predicates"] = [_masked(one) for one in data["predicates"]]
     return answer(data, "The explanation")
+
+
+def _masked(predicate: dict[str, Any]) -> dict[str, Any]:
+    """Without the value of a trait; a value that is missing is shown as missing."""
+    is_hidden = TRAITS in predicate["criteria"] and predicate["value"] is not None
+    return {**predicate, "value": MASK} if is_hidden else predicate

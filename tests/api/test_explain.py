@@ -153,6 +153,20 @@ class TestRefused:
         assert response.status_code == 422
         assert "more than 1 facts" in response.json()["message"]
 
+    async def test_values_of_traits_need_a_permission(self, api: Api, people: People) -> None:
+        """Without customers:read_pii the verdict is shown and the trait's value is not, as on the customer's page."""
+        trait = {"traits": {"n": {"operator": "gt", "value": 5}}}
+        segment = (await api.create(criteria={"customer_type": "business", "all": [trait]}))["id"]
+        address = f"{BASE}/{segment}/customers/rich/explain"
+        shown = {}
+        for permissions in ((Permission.READ,), (Permission.READ, Permission.READ_PII)):
+            response = await api.client.get(address, headers=bearer(token(*permissions)))
+            found = {one["path"]: (one["value"], one["verdict"]) for one in response.json()["data"]["predicates"]}
+            shown[permissions[-1]] = found["criteria.all[0].traits.n"]
+            assert found["criteria.customer_type"] == ("business", True)
+
+        assert shown == {Permission.READ: ("***", True), Permission.READ_PII: (10**30, True)}
+
     async def test_permission_and_parameters(self, api: Api, people: People) -> None:
         """Reading segments is needed and enough; parameters there are none."""
         segment = (await api.create())["id"]

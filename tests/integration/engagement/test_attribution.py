@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
+from service.adapters.postgres.campaigns.attribution import CREDITS, SETTINGS
 from service.adapters.postgres.campaigns.performance import PostgresPerformance, counts_of, performance_store
 from service.adapters.postgres.campaigns.store import PostgresCampaigns
 from service.adapters.postgres.database import Database
@@ -274,4 +277,42 @@ async def test_many_orders(database: Database) -> None:
         )
     async with performance_store(database, 30, "TESTS") as snapshot:
         counts = await counts_of(snapshot, [campaign_id], END)
+        for name, value in SETTINGS.items():
+            await snapshot.execute(text("SELECT set_config(:name, :value, true)"), {"name": name, "value": value})
+        values = {"campaigns": [campaign_id], "as_of": to_datetime(END)}
+        plan = (await snapshot.execute(text(f"EXPLAIN (FORMAT JSON) {CREDITS}"), values)).scalar_one()
     assert counts[campaign_id].converted == 40_000
+    inner = [node["Plans"][1]["Node Type"] for node in _nodes(plan[0]["Plan"]) if node["Node Type"] == "Nested Loop"]
+    assert inner
+    assert set(inner) <= {"Index Scan", "Memoize", "Function Scan", "Seq Scan", "Result", "Limit"}, (
+        "walked, not looked up"
+    )
+
+
+def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A node of a plan, and all below it."""
+    yield node
+    for part in node.get("Plans", ()):
+        yield from _nodes(part)
+
+
+async def test_at_one_instant(database: Database) -> None:
+    """Of touches at one instant a click wins, then the higher id."""
+    won = []
+    for number, kinds in enumerate((("opened", "clicked"), ("clicked", "opened"), ("clicked", "clicked"))):
+        customer = f"tie{number}"
+        sent = []
+        for _ in kinds:
+            campaign_id = await add_campaign(database)
+            sent.append(
+                (*await add_messages(database, campaign_id, [customer], sent_at=to_datetime(START)), campaign_id)
+            )
+        moment = to_datetime(START + HOUR)
+        pairs = list(zip(sent, kinds, strict=True))
+        await apply(database, [told(key, kind, moment) for (key, _), kind in pairs], 10 * number)
+        await world(database, [order(customer, f"tie{number}", to_text(START + DAY), 10)], END)
+        async with database.snapshot() as connection:
+            found = await counts_of(connection, [campaign_id for _, campaign_id in sent], END)
+        best = max(pairs, key=lambda pair: (pair[1] == "clicked", pair[0][0]))[0][1]
+        won.append([counts.converted for counts in found.values()] == [int(one == best) for _, one in sent])
+    assert won == [True] * 3

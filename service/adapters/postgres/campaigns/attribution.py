@@ -51,7 +51,7 @@ _WINDOWS: Final = ", ".join(
 )
 #: Facts are looked up, and all that is made of them is joined by hashing: how much that is PostgreSQL cannot know, and
 #: takes it for next to nothing.
-_SETTINGS: Final = {"enable_nestloop": "off", "work_mem": "64MB", "plan_cache_mode": "force_custom_plan"}
+SETTINGS: Final = {"enable_nestloop": "off", "work_mem": "64MB", "plan_cache_mode": "force_custom_plan"}
 _TABLES: Final = ",\n".join(ledger_tables("facts AS order_facts", "refund_facts AS refunds"))
 
 CREDITS: Final = f"""/* campaign_credits - Orders credited to campaigns, as known now, up to an instant. */
@@ -181,7 +181,7 @@ async def credits_of(connection: AsyncConnection, campaign_ids: Sequence[UUID], 
     if not campaign_ids:
         return []
     values = {"campaigns": list(campaign_ids), "as_of": to_datetime(as_of)}
-    before = {name: (await _put(connection, name, value)) for name, value in _SETTINGS.items()}
+    before = {name: (await _put(connection, name, value)) for name, value in SETTINGS.items()}
     rows = (await connection.execute(text(CREDITS), values)).all()
     for name, value in before.items():
         await _put(connection, name, value)
