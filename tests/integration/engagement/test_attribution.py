@@ -284,9 +284,7 @@ async def test_many_orders(database: Database) -> None:
     assert counts[campaign_id].converted == 40_000
     inner = [node["Plans"][1]["Node Type"] for node in _nodes(plan[0]["Plan"]) if node["Node Type"] == "Nested Loop"]
     assert inner
-    assert set(inner) <= {"Index Scan", "Memoize", "Function Scan", "Seq Scan", "Result", "Limit"}, (
-        "walked, not looked up"
-    )
+    assert not {"CTE Scan", "Materialize", "Unique", "Sort", "Aggregate"} & set(inner), "walked for each row"
 
 
 def _nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
