@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -63,12 +64,14 @@ class Reading:
     wait_ms: int
 
 
-class Work:
+class Work(Protocol):
     """What is done with the records; all but `apply` may be left as it is."""
 
     async def connect(self) -> None:
         """Before each try to join the group; may fail like the broker does."""
+        return
 
+    @abstractmethod
     async def apply(self, records: Sequence[Raw]) -> None:
         """Returns when all of them are applied for good.
 
@@ -76,13 +79,14 @@ class Work:
             Abandoned: the role stops before that; they come again.
             Exception: anything else ends the role, and they come again.
         """
-        raise NotImplementedError
 
     async def pass_over(self, places: Places) -> None:
         """Before the offsets pass transaction markers and aborted records, which are never handed out."""
+        return
 
     def note(self, records: int, seconds: float) -> None:
         """So many records took so long."""
+        return
 
 
 class GroupMember:

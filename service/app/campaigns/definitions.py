@@ -15,6 +15,7 @@ from uuid import UUID
 from msgspec import Meta, Struct
 
 from service.core.campaigns.model import (
+    SAID,
     Campaign,
     CampaignType,
     Category,
@@ -28,22 +29,7 @@ from service.core.campaigns.validate import faults_of_draft
 Name = Annotated[str, Meta(min_length=1, max_length=255)]
 Text = Annotated[str, Meta(min_length=1, max_length=512)]
 Instant = Annotated[datetime, Meta(tz=True)]
-#: What a campaign says; the rest is what became of it.
-_SAID: Final = (
-    "segment_id",
-    "campaign_name",
-    "campaign_type",
-    "channel",
-    "category",
-    "subject",
-    "content",
-    "discount_code",
-    "discount_type",
-    "discount_amount",
-    "trigger",
-    "scheduled_at",
-    "options",
-)
+_SAID: Final = ("segment_id", *SAID, "options")
 
 
 class CampaignDefinition(Struct, forbid_unknown_fields=True):

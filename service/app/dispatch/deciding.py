@@ -19,6 +19,7 @@ from service.core.campaigns.backoff import ATTEMPTS_MAX, Way
 from service.core.campaigns.caps import Sent
 from service.core.campaigns.eligibility import Control, Decision, Defer, Recipient, Send, Suppressed, decide
 from service.core.campaigns.model import Campaign
+from service.core.campaigns.quiet_hours import zone_of
 from service.core.campaigns.sms_text import segments
 from service.core.campaigns.states import Message
 
@@ -97,15 +98,8 @@ def _recipient(batch: Batch, person: Person, rules: Rules) -> Recipient:
         suppression=batch.barred.get(person.customer_id),
         is_member=person.joined_at is not None,
         sent=batch.sent.get(person.customer_id, ()),
-        zone=_zone(person.timezone) or rules.zone,
+        zone=zone_of(person.timezone, rules.zone),
     )
-
-
-def _zone(name: str | None) -> ZoneInfo | None:
-    try:
-        return ZoneInfo(name) if name else None
-    except (KeyError, ValueError, OSError):
-        return None
 
 
 def plan(

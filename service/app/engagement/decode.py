@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,7 +14,7 @@ from msgspec import Meta, Raw, Struct
 from service.core import instants
 from service.core.events.check import Fault
 from service.core.events.decode import FUTURE_TOLERANCE, ID_CHARACTERS_MAX, Rejected
-from service.core.events.envelope import Headers
+from service.core.events.envelope import Headers, time_of_binary
 
 Kind = Literal[
     "accepted",
@@ -104,7 +103,6 @@ class Ignored(Struct, frozen=True):
 
 
 _envelopes: Final = msgspec.json.Decoder(_Envelope)
-_times: Final = msgspec.json.Decoder(datetime)
 _data: Final = msgspec.json.Decoder(Data)
 _KINDS: Final = frozenset(Kind.__args__)  # type: ignore[attr-defined]
 
@@ -141,15 +139,7 @@ def _read_envelope(value: bytes, headers: Headers) -> _Envelope:
         raise Fault("A header is not UTF-8.") from None
     if "ce_specversion" not in named or named.get("content-type", "").startswith("application/cloudevents"):
         return _structured(value)
-    missing = [name for name in ("ce_type", "ce_id", "ce_source", "ce_time") if not named.get(name)]
-    if missing:
-        raise Fault(f"The header {missing[0]} is missing.")
-    if named["ce_specversion"] != "1.0":
-        raise Fault("ce_specversion: must be 1.0.")
-    try:
-        time = _times.decode(json.dumps(named["ce_time"]).encode())
-    except msgspec.DecodeError:
-        raise Fault("ce_time: must be RFC 3339 with an offset, such as 2024-02-29T12:00:00Z.") from None
+    time = time_of_binary(named, ("ce_type", "ce_id", "ce_source", "ce_time"))
     return _Envelope("1.0", named["ce_type"], named["ce_id"], named["ce_source"], time, Raw(value))
 
 

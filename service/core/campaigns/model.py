@@ -20,6 +20,11 @@ OnUncertain = Literal["hold", "resend"]
 
 CHANNELS: Final[tuple[Channel, ...]] = ("email", "sms", "notification")
 MARKETING: Final = "marketing"
+#: What a draft says beside its options; the rest of a campaign follows from what happens to it.
+SAID: Final = (
+    *("campaign_name", "campaign_type", "channel", "category", "subject", "content"),
+    *("discount_code", "discount_type", "discount_amount", "trigger", "scheduled_at"),
+)
 ONCE: Final = "once"
 HOUR_SECONDS: Final = 3_600
 DAY_SECONDS: Final = 24 * HOUR_SECONDS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Final, Literal
@@ -95,16 +95,25 @@ def _header_texts(headers: Headers) -> dict[str, str]:
     return texts
 
 
-def _binary(value: bytes, named: dict[str, str]) -> Envelope:
-    missing = [name for name in ("ce_type", "ce_id", "ce_time") if not named.get(name)]
+def time_of_binary(named: Mapping[str, str], needed: Iterable[str] = ("ce_type", "ce_id", "ce_time")) -> datetime:
+    """When an event in binary mode happened; `named` are its headers, names in small letters.
+
+    Raises:
+        Fault: a needed header is missing, or one cannot be used.
+    """
+    missing = [name for name in needed if not named.get(name)]
     if missing:
         raise Fault(f"The header {missing[0]} is missing.")
     if named["ce_specversion"] != "1.0":
         raise Fault("ce_specversion: must be 1.0.")
     try:
-        time = _times.decode(json.dumps(named["ce_time"]).encode())
+        return _times.decode(json.dumps(named["ce_time"]).encode())
     except msgspec.DecodeError:
         raise Fault("ce_time: must be RFC 3339 with an offset, such as 2024-02-29T12:00:00Z.") from None
+
+
+def _binary(value: bytes, named: dict[str, str]) -> Envelope:
+    time = time_of_binary(named)
     return Envelope(
         specversion="1.0",
         type=named["ce_type"],

@@ -21,6 +21,9 @@ from service.core.campaigns.secrets import address_hash
 from service.core.identity import customer_uuid
 from service.core.instants import parse, to_datetime
 
+#: The span that these tests speak of.
+START = parse("2026-03-01T00:00:00Z")
+END = parse("2026-03-31T12:00:00Z")
 KEY = b"k" * 32
 NOW = parse("2026-03-31T12:00:00Z")
 RULES = Rules(Topics("customers", "campaign-engagement"), 1_048_576)

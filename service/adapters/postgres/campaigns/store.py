@@ -13,24 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.adapters.postgres.campaign_tables import campaign_state_changes, customer_segment_campaigns
 from service.adapters.postgres.campaigns.rows import SELECTED, campaign_of, options_json
 from service.app.campaigns.campaigns import CampaignQuery, StateChange
-from service.core.campaigns.model import Campaign
+from service.core.campaigns.model import SAID, Campaign
 from service.core.campaigns.states import State
 
 _campaigns: Final = customer_segment_campaigns.c
-#: What a draft says; the rest follows from what happens to it.
-SAID: Final = (
-    "campaign_name",
-    "campaign_type",
-    "channel",
-    "category",
-    "subject",
-    "content",
-    "discount_code",
-    "discount_type",
-    "discount_amount",
-    "trigger",
-    "scheduled_at",
-)
 #: Waiting, sending, listening or standing still: with the words of campaigns_live_idx, so that it is used.
 _LIVE: Final = text("state IN ('scheduled', 'sending', 'active', 'paused') AND NOT is_deleted")
 
