@@ -32,6 +32,11 @@ PAUSE_SECONDS_MAX: Final = 1.0
 #: Another worker's row in the way is known when the batch comes again; one that stays in the way is looked into.
 CONFLICTS_MAX: Final = 5
 OUTBOX_PAUSE_SECONDS: Final = 0.2
+#: Batches that wait to be published, or to be merged into memberships: whichever are more, both being bounded.
+OUTBOX_ROWS: Final = """
+SELECT GREATEST((SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) o),
+                (SELECT count(*) FROM (SELECT FROM membership_changes LIMIT $1) w))
+"""
 BATCHES_A_COLLECTION: Final = 100
 
 
@@ -151,7 +156,7 @@ class Applier:
         while True:
             try:
                 async with self._runtime.database.session() as connection:
-                    rows = await connection.fetchval("SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) o", limit)
+                    rows = await connection.fetchval(OUTBOX_ROWS, limit)
             except Exception as error:
                 if verdict_of(error) is not Verdict.RETRY:
                     raise

@@ -109,6 +109,7 @@ class Backfills:
                 self._start_over()  # one more look, for whoever was skipped
                 return True
             else:
+                await store.merge_memberships()  # who sees that it is done sees who is in
                 await backfills.finish(connection, target)
                 crash_point("backfill-ended")
                 self._target = 0

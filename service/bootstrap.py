@@ -104,6 +104,7 @@ class Batches:
 
     Attributes:
         cluster: the id of the Kafka cluster that the offsets of these batches speak of; consumers set it.
+        inline_max: how many changes of membership a batch of events, timers or a backfill writes at once.
     """
 
     database: Database
@@ -111,12 +112,14 @@ class Batches:
     outgoing: Outgoing
     entries_max: int = ENTRIES_MAX
     cluster: str = ""
+    inline_max: int = 1_000
 
     @asynccontextmanager
     async def store(self) -> AsyncIterator[PostgresStore]:
         """A store within a transaction that commits at the end of the block."""
         async with self.database.batch() as connection:
-            yield PostgresStore(connection, self.cache, self.outgoing, self.entries_max, self.cluster)
+            parts = (self.cache, self.outgoing, self.entries_max, self.cluster, self.inline_max)
+            yield PostgresStore(connection, *parts)
 
     @asynccontextmanager
     async def pins(self) -> AsyncIterator[PostgresPins]:
@@ -157,7 +160,8 @@ class Batches:
 def open_batches(settings: Settings, database: Database) -> Batches:
     """Batches on this database, as the settings say."""
     outgoing = Outgoing(settings.membership_topic, settings.dead_letter_topic)
-    return Batches(database, CatalogueCache(), outgoing, settings.window_entries_max)
+    inline_max = settings.membership_inline_max
+    return Batches(database, CatalogueCache(), outgoing, settings.window_entries_max, inline_max=inline_max)
 
 
 @dataclass

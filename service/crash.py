@@ -78,6 +78,8 @@ POINTS: Final = (
     Point("transaction-written", (Part.RELAY,), "Records and marker are acknowledged, and not committed."),
     Point("transaction-committed", (Part.RELAY,), "The Kafka transaction is committed; its rows are not deleted."),
     Point("rows-deleted", (Part.RELAY,), "The rows are deleted, by a statement that is its own transaction."),
+    Point("changes-merged", (Part.RELAY,), "Changes are in the table of memberships, and still wait; not committed."),
+    Point("merge-committed", (Part.RELAY,), "Changes are merged; others may wait."),
     Point("due-seen", (Part.TIMERS,), "Somebody is due; the ends of the input have not been read."),
     Point("input-applied", (Part.TIMERS,), "All input before those ends is applied; nobody is locked."),
     Point("due-written", (Part.TIMERS,), "All that time changed is written, and not committed."),

@@ -72,6 +72,7 @@ class Settings(BaseSettings):
     event_bytes_max: int = Field(default=1_048_576, ge=1_024, le=33_000_000)
     timer_grace_ms: int = Field(default=200, ge=0, le=60_000)
     timer_hold_seconds_max: float = Field(default=300, gt=0)
+    database_silence_seconds_max: float = Field(default=8, gt=0, le=300)
     preview_seconds_max: float = Field(default=30, gt=0, le=3_600)
     backtest_seconds_max: float = Field(default=300, gt=0, le=86_400)
     analytics_timezone: str = "UTC"
@@ -80,6 +81,8 @@ class Settings(BaseSettings):
     batch_events_max: int = Field(default=4_000, ge=1, le=100_000)
     batch_bytes_max: int = Field(default=67_108_864, ge=1_048_576)
     outbox_rows_max: int = Field(default=10_000, ge=1)
+    membership_inline_max: int = Field(default=1_000, ge=0)  # changes of a batch beyond which they are merged later
+    membership_lag_seconds_max: float = Field(default=5, ge=0, le=3_600)
 
     jwt_secret: OptionalSecret = None
     jwks_url: OptionalText = None

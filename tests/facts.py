@@ -83,6 +83,12 @@ class Service:
             self.offset += len(records)
             async with self.batches.store() as store:
                 await ingest(store, decode_batch(records, self.rules, now), now, now)
+        await self.merge()
+
+    async def merge(self) -> None:
+        """Merges membership changes, as the relay does once nothing is left to publish."""
+        async with self.batches.store() as store:
+            await store.merge_memberships()
 
     async def fire(self, now: int) -> None:
         """Fires all timers that are due."""
@@ -90,6 +96,7 @@ class Service:
         while count:
             async with self.batches.store() as store:
                 count = await expire(store, now=now, until=now, recorded_at=now)
+        await self.merge()
 
     async def backfill(self, now: int, slices: int = 1_000) -> None:
         """Brings customers up to the catalogue; `slices` of them at most."""
@@ -101,7 +108,8 @@ class Service:
                 done = await backfill_slice(store, introduced=introduced, after=after, now=now, recorded_at=now)
             after = done.last
             if not done.customers:
-                return
+                break
+        await self.merge()
 
     async def run(self, statement: str, **parameters: object) -> None:
         """Changes the database by hand."""

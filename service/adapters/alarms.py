@@ -22,6 +22,7 @@ LETTERS: Final = """
 SELECT reason, count(*) FROM dead_letters WHERE at >= now() - make_interval(mins => $1) GROUP BY reason
 """
 OUTBOX: Final = "SELECT COALESCE(extract(epoch FROM now() - min(created_at)), 0) FROM outbox"
+CHANGES: Final = "SELECT COALESCE(extract(epoch FROM now() - min(recorded_at)), 0) FROM membership_changes"
 COUNTED: Final = "SELECT name, value, at FROM counters WHERE value > 0 AND at >= now() - make_interval(hours => $1)"
 OVER_LIMIT: Final = "SELECT count(*) FROM profiles WHERE is_over_limit"
 #: Since when nothing moved: the last slice, or the change that asked for the backfill.
@@ -39,6 +40,7 @@ async def look_for_signs(settings: Settings, database: Database, reader: OffsetR
     async with database.session() as connection:
         signs.letters = {row[0]: row[1] for row in await connection.fetch(LETTERS, LETTERS_MINUTES)}
         signs.outbox_seconds = float(await connection.fetchval(OUTBOX))
+        signs.changes_seconds = float(await connection.fetchval(CHANGES))
         counted = {row[0]: _counted(row) for row in await connection.fetch(COUNTED, COUNTED_HOURS)}
         signs.overtook = counted.get(counters.TIMERS_OVERTOOK)
         signs.set_aside = counted.get(counters.CUSTOMERS_SET_ASIDE)

@@ -15,6 +15,9 @@ from service.settings import Settings
 OUTBOX: Final = """
 SELECT count(*), COALESCE(sum(records), 0), COALESCE(extract(epoch FROM now() - min(created_at)), 0) FROM outbox
 """
+CHANGES: Final = """
+SELECT COALESCE(sum(changes), 0), COALESCE(extract(epoch FROM now() - min(recorded_at)), 0) FROM membership_changes
+"""
 DEAD_LETTERS: Final = "SELECT reason, count(*) FROM dead_letters GROUP BY reason ORDER BY reason"
 DUE: Final = "SELECT count(*) FROM profiles WHERE next_due_at <= $1"
 #: Customers with more orders or activities than a profile keeps.
@@ -37,6 +40,7 @@ class Status:
 
     lag: dict[str, dict[str, int]]
     outbox: dict[str, float]
+    membership_changes: dict[str, float]
     hanging: int
     dead_letters: dict[str, int]
     due_timers: int
@@ -61,6 +65,8 @@ class Status:
             found.append(f"{self.due_timers} due timers")
         if self.outbox["pending"]:
             found.append(f"{self.outbox['pending']:.0f} outbox rows")
+        if self.membership_changes["waiting"]:
+            found.append(f"{self.membership_changes['waiting']:.0f} membership changes not merged")
         if self.hanging:
             found.append(f"{self.hanging} published records that cannot be read yet")
         return found + self.campaigns.busy()
@@ -91,13 +97,15 @@ async def look(settings: Settings, database: Database, reader: OffsetReader, clo
         over = await connection.fetchval(OVER_LIMIT)
         pace = await workers.present_pace(connection)
         rows, records, oldest = await connection.fetchrow(OUTBOX)
+        waiting, since = await connection.fetchrow(CHANGES)
         letters = {row[0]: row[1] for row in await connection.fetch(DEAD_LETTERS)}
         roles = {row[0]: {"connections": row[1]} for row in await connection.fetch(ROLES, list(ROLE_NAMES))}
     # Last: rows leave the outbox before everybody can read what they became.
     topics = (settings.membership_topic, settings.dead_letter_topic, settings.messages_topic, settings.engagement_topic)
     hanging = await reader.hanging(*topics)
     outbox = {"pending": rows, "records": int(records), "oldest_seconds": round(float(oldest), 3)}
-    return Status(lag, outbox, hanging, letters, due, overtook, aside, over, pace, segments, roles, campaigns)
+    changes = {"waiting": int(waiting), "oldest_seconds": round(float(since), 3)}
+    return Status(lag, outbox, changes, hanging, letters, due, overtook, aside, over, pace, segments, roles, campaigns)
 
 
 def _segment(row: Any) -> dict[str, Any]:

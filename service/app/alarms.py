@@ -33,6 +33,7 @@ class Signs:
         letters: dead letters of the last LETTERS_MINUTES, by reason.
         waiting: records that came more than WAITING_SECONDS_MAX ago and are not applied, by input topic.
         outbox_seconds: age of the oldest row.
+        changes_seconds: age of the oldest membership change that is not merged.
         overtook: timers that fired ahead of unread input, where that was within COUNTED_HOURS.
         set_aside: customers that could not be walked, likewise.
         over_limit: how many customers are beyond the limits of a profile.
@@ -43,6 +44,7 @@ class Signs:
     letters: Mapping[str, int] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
     outbox_seconds: float = 0.0
+    changes_seconds: float = 0.0
     overtook: Counted | None = None
     set_aside: Counted | None = None
     over_limit: int = 0
@@ -67,6 +69,11 @@ def _sentences(signs: Signs) -> Iterator[str]:
             )
     if signs.outbox_seconds > WAITING_SECONDS_MAX:
         yield f"The outbox's oldest row is {signs.outbox_seconds:.0f} s old; the log of relay says why."
+    if signs.changes_seconds > WAITING_SECONDS_MAX:
+        yield (
+            f"Membership changes wait for {signs.changes_seconds:.0f} s to be merged, so that lists of members are"
+            " late; the log of relay says why."
+        )
     for name, seconds in signs.backfills:
         yield f"The backfill of {name} has not advanced for {seconds:.0f} s; see that a timers role runs."
     if signs.letters:

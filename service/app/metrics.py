@@ -69,6 +69,8 @@ DISPATCH_SECONDS: Final = Metric(
 # Asked of the database.
 OUTBOX: Final = _gauge("outbox_pending", "Outbox rows that wait for the relay.")
 OUTBOX_AGE: Final = _gauge("outbox_oldest_age_seconds", "Age of the oldest outbox row; 0 where there is none.")
+CHANGES_WAITING: Final = _gauge("membership_changes_waiting", "Joins and leaves to be merged into the table.")
+CHANGES_AGE: Final = _gauge("membership_changes_oldest_age_seconds", "Age of the oldest such change; 0 for none.")
 LETTERS_KEPT: Final = _gauge("dlq_depth", "Dead letters that nobody has redriven.", "reason")
 DUE: Final = _gauge("due_timers", "Customers whose next edge has come.")
 BACKFILLS: Final = _gauge("backfills_running", "Segments that are being brought up to a definition.")
@@ -103,7 +105,7 @@ REQUEST_SECONDS: Final = Metric(
 
 METRICS: Final[tuple[Metric, ...]] = (
     *(LAG, UNASSIGNED, EVENTS, EVENT_AGE, PROCESSING, RETRIES, LETTERS, LETTERS_KEPT),
-    *(CHANGES, OUTBOX, OUTBOX_AGE, DUE, FIRED, OVERTOOK, SET_ASIDE, OVER_LIMIT),
+    *(CHANGES, OUTBOX, OUTBOX_AGE, CHANGES_WAITING, CHANGES_AGE, DUE, FIRED, OVERTOOK, SET_ASIDE, OVER_LIMIT),
     *(TRIGGERS, DISPATCHED, DISPATCH_SECONDS, ENGAGEMENT),
     *(BACKFILLS, BACKFILL_LEFT, BACKFILLED, SEGMENTS, MEMBERS, DRIFT, VERIFIED, CONNECTIONS),
     *(REQUESTS, REQUEST_SECONDS, UP, BUILD),

@@ -33,15 +33,16 @@ async def _consume(settings: Settings, stop: asyncio.Event) -> None:
 
 
 def relay() -> None:
-    """Publish joined/left events and dead letters from the outbox, each exactly once."""
+    """Publish joined/left events and dead letters from the outbox, each exactly once; merge memberships."""
     run_role("relay", _relay)
 
 
 async def _relay(settings: Settings, stop: asyncio.Event) -> None:
+    from producers.merging import Merging
     from producers.relay import Relay
 
-    async with _running(settings, "relay", pool_size=2) as runtime:
-        await Relay(runtime).run(stop)
+    async with _running(settings, "relay") as runtime:
+        await _together((Relay(runtime).run, Merging(runtime).run), stop)
 
 
 def timers() -> None:

@@ -121,6 +121,9 @@ def _print(answer: dict[str, Any]) -> None:
     console.print(f"events applied: {answer['events_per_second']:g}/s")
     outbox = answer["outbox"]
     console.print(f"outbox: {outbox['pending']} rows, oldest {outbox['oldest_seconds']} s")
+    changes = answer["membership_changes"]
+    if changes["waiting"]:
+        console.print(f"membership changes to merge: {changes['waiting']}, oldest {changes['oldest_seconds']} s")
     console.print(f"due timers: {answer['due_timers']}")
     campaigns = answer["campaigns"]
     console.print(f"campaign messages: {campaigns['due_messages']} due, {campaigns['leased_messages']} on their way")

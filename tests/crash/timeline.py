@@ -265,7 +265,7 @@ def _origin(record: Any) -> Place:
 async def make_timeline(kafka: str, database_url: str) -> AsyncIterator[Timeline]:
     """A timeline in which roles run that are never killed by the tests' own doing, and one wave is applied."""
     database = Database.connect(database_url, role="tests", pool_size=8)
-    world = World(kafka, database_url, "wall", batch_events_max=str(BATCH_EVENTS))
+    world = World(kafka, database_url, "wall", batch_events_max=str(BATCH_EVENTS), membership_inline_max="2")
     try:
         async with Timeline(world, database).opened() as timeline:
             await timeline.define(SEGMENTS)

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from service.adapters.postgres.criteria_sql import Statement, criteria_sql, prepare, statement
 from service.adapters.postgres.database import Database
 from service.adapters.postgres.fold_figures import FoldFigures
+from service.adapters.postgres.membership_changes import merge_all
 from service.app import exact_json
 from service.core.criteria.by_time import by_time
 from service.core.criteria.model import Criteria, NumberPredicate, predicates
@@ -47,6 +48,8 @@ async def find_candidates(database: Database, introduced: int) -> Candidates | N
     Nobody is left out who is or becomes a member, or who may become one by time alone. Who is left out stays behind in
     the catalogue: the next event, timer or backfill that takes the customer brings the definitions in.
     """
+    async with database.batch() as writing:
+        await merge_all(writing)
     async with database.snapshot() as connection:
         await prepare(connection)
         found: list[bytes] = []

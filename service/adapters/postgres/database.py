@@ -30,6 +30,8 @@ HOT_PLANS: Final = {
 CATALOGUE_LOCK: Final = 7_300_002
 #: Shared by who stores something about customers without a profile, exclusive to who erases.
 ERASURE_LOCK: Final = 7_300_005
+#: Held by who merges membership changes; taken after the erasure lock.
+MERGE_LOCK: Final = 7_300_008
 
 
 class Database:

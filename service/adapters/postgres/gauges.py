@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from service.adapters.postgres import counters, totals
-from service.adapters.status import DUE, OUTBOX, OVER_LIMIT, ROLES
+from service.adapters.status import CHANGES, DUE, OUTBOX, OVER_LIMIT, ROLES
 from service.app import metrics
 from service.app.metrics import Metric, Values
 
@@ -39,6 +39,9 @@ async def read_gauges(connection: Any, limit: int) -> Values:
     rows, _, oldest = await connection.fetchrow(OUTBOX)
     found.add(metrics.OUTBOX, rows)
     found.add(metrics.OUTBOX_AGE, max(0, oldest))
+    changes, waited = await connection.fetchrow(CHANGES)
+    found.add(metrics.CHANGES_WAITING, changes)
+    found.add(metrics.CHANGES_AGE, max(0, waited))
     found.add(metrics.DUE, await connection.fetchval(DUE, limit))
     found.add(metrics.OVER_LIMIT, await connection.fetchval(OVER_LIMIT))
     for reason, count in await connection.fetch(LETTERS):

@@ -15,7 +15,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from service.adapters.postgres.table_parts import Instant, column, now
 from service.adapters.postgres.table_parts import metadata as metadata
@@ -28,6 +28,21 @@ outbox = Table(
     column("payload", LargeBinary),
     column("counts", JSONB),
     now("created_at"),
+)
+
+#: One row for the changes of one batch, all arrays equally long.
+membership_changes = Table(
+    "membership_changes",
+    metadata,
+    column("id", BigInteger, Identity(always=True), primary_key=True),
+    column("changes", Integer),
+    column("recorded_at", Instant),
+    column("customer_ids", ARRAY(Uuid)),
+    column("segment_ids", ARRAY(Uuid)),
+    column("ordinals", ARRAY(BigInteger)),
+    column("instants", ARRAY(Instant)),
+    column("reasons", ARRAY(Text)),
+    column("segment_versions", ARRAY(Integer)),
 )
 
 dead_letters = Table(

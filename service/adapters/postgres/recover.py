@@ -89,6 +89,7 @@ class PostgresRecovery(PostgresStore):
         """See RecoverStore."""
         await self.connection.execute("ANALYZE published")
         await self.connection.execute(HOLD_CATALOGUE, CATALOGUE_LOCK)
+        await self.merge_memberships()
         return bool(await self.connection.fetchval(IS_RECOVERING))
 
     async def counts(self) -> tuple[int, int]:

@@ -52,6 +52,7 @@ class PostgresRepairs(PostgresStore):
 
     async def stays(self, customer_ids: Sequence[UUID]) -> Sequence[Stays]:
         """See RepairStore."""
+        await self.merge_memberships()
         found = await self.connection.fetch(repair_sql.STAYS, customer_ids)
         return [
             Stays(customer_id, segment_id, slot, counted, from_datetime(changed_at), ordinal)

@@ -127,10 +127,13 @@ MEND_CUSTOMERS: Final = _changed("customers", CUSTOMER_COLUMNS, _CUSTOMER_TYPES)
 FORGET_CUSTOMERS: Final = "DELETE FROM customers WHERE customer_id = ANY($1::uuid[])"
 
 #: The count of members of segments, and what it must be so that with all that waits in the outbox it becomes the number
-#: of open memberships.
+#: of open memberships, once what waits for the table is merged.
 COUNTS: Final = """
 SELECT s.id, s.customer_count,
     (SELECT count(*) FROM customer_segment_memberships m WHERE m.segment_id = s.id AND m.left_at IS NULL)
+    + (SELECT count(*) FILTER (WHERE ordinal % 2 = 1) - count(*) FILTER (WHERE ordinal % 2 = 0)
+       FROM membership_changes w, unnest(w.segment_ids, w.ordinals) AS c (segment_id, ordinal)
+       WHERE c.segment_id = s.id)
     - coalesce((SELECT sum(CAST(o.counts ->> CAST(s.id AS text) AS bigint)) FROM outbox o), 0)
 FROM customer_segments s
 WHERE NOT s.is_deleted AND ($1::uuid[] IS NULL OR s.id = ANY($1))

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from service.adapters.postgres import batch_rows as rows
 from service.adapters.postgres import batch_sql as sql
-from service.adapters.postgres import frontier
+from service.adapters.postgres import frontier, membership_changes
 from service.adapters.postgres.catalogue import load_catalogue
 from service.adapters.postgres.database import CATALOGUE_LOCK, ERASURE_LOCK
 from service.app.outgoing import OutboxRow, Outgoing, encode_outbox
@@ -34,12 +34,24 @@ class CatalogueCache:
 
 
 class PostgresStore:
-    """One transaction's statements. Lock order: catalogue, customers by id, all else."""
+    """One transaction's statements. Lock order: catalogue, customers by id, all else.
+
+    Args:
+        inline_max: how many changes a batch writes into the table of memberships itself; more of them wait to be
+            merged, and while any wait, all do. None: all are written at once, after those that wait.
+    """
 
     def __init__(
-        self, connection: Any, cache: CatalogueCache, outgoing: Outgoing, entries_max: int, cluster: str = ""
+        self,
+        connection: Any,
+        cache: CatalogueCache,
+        outgoing: Outgoing,
+        entries_max: int,
+        cluster: str = "",
+        inline_max: int | None = None,
     ) -> None:
         self.connection = connection
+        self._inline_max = inline_max
         self._cluster = cluster
         self.entries_max = entries_max
         self._cache = cache
@@ -176,7 +188,17 @@ class PostgresStore:
             raise RowsMismatch(msg)
 
     async def write_memberships(self, transitions: Sequence[Transition], recorded_at: int) -> None:
-        """See Store."""
+        """See Store. Under their locks, so that no change of these customers is still to come before those here."""
+        is_waiting = await membership_changes.is_waiting(self.connection)
+        if self._inline_max is not None and (is_waiting or len(transitions) > self._inline_max):
+            await membership_changes.note(self.connection, transitions, recorded_at)
+        else:
+            if is_waiting:
+                await self.merge_memberships()
+            await self._write_memberships(transitions, recorded_at)
+        crash_point("memberships-written")
+
+    async def _write_memberships(self, transitions: Sequence[Transition], recorded_at: int) -> None:
         opened, closed = rows.membership_rows(transitions, recorded_at)
         if closed:
             await self._exactly(len(closed), sql.CLOSE_MEMBERSHIPS, *zip(*closed, strict=True))
@@ -184,7 +206,10 @@ class PostgresStore:
             await self.connection.copy_records_to_table(
                 "customer_segment_memberships", records=opened, columns=rows.MEMBERSHIP_COLUMNS
             )
-        crash_point("memberships-written")
+
+    async def merge_memberships(self) -> None:
+        """From here on the table of memberships holds all that was committed about the customers who are locked."""
+        await membership_changes.merge_all(self.connection)
 
     async def write_outbox(
         self, transitions: Sequence[Transition], recorded_at: int, letters: Sequence[DeadLetter]

@@ -25,6 +25,7 @@ from service.adapters.postgres.known_segments import (
     load_segments,
     with_references,
 )
+from service.adapters.postgres.membership_changes import settled_snapshot
 from service.adapters.postgres.verify_members import COUNTED, SOUND, STORED, TRUE, held_after, membership_statement
 from service.adapters.postgres.verify_numbers import NUMBERS, number_faults
 from service.adapters.postgres.verify_orders import ORDERS, order_faults
@@ -63,14 +64,18 @@ async def verify(database: Database, segment_ids: Collection[UUID] | None, now: 
     """As app.verify, in one snapshot of this database.
 
     Raises:
-        VerifyError: a segment that is asked for is not kept, or stored criteria cannot be read.
+        VerifyError: a segment that is asked for is not kept, stored criteria cannot be read, or membership changes wait
+            in a database that cannot be written to.
     """
-    async with database.snapshot() as connection:
-        await prepare(connection)
-        try:
+    try:
+        async with settled_snapshot(database) as connection:
+            await prepare(connection)
             report = await verify_evidence(PostgresEvidence(connection), segment_ids, now)
-        except SegmentsUnusable as error:
-            raise VerifyError(str(error)) from None
+    except SegmentsUnusable as error:
+        raise VerifyError(str(error)) from None
+    except asyncpg.ReadOnlySQLTransactionError:
+        msg = "Membership changes wait to be merged, and this copy is read-only; verify when its origin is idle."
+        raise VerifyError(msg) from None
     if segment_ids is None:
         await _note_drift(database, len(report.customer_ids))
     return report

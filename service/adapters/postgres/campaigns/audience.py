@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+from service.adapters.postgres.membership_changes import merge_all
 from service.core.campaigns.identity import ONCE, message_id_bytes
 from service.core.campaigns.model import Campaign
 from service.core.instants import parse
@@ -63,6 +64,7 @@ async def take(connection: Any, campaign: Campaign, *, occurred_at: int, due_at:
         campaign: a triggered one gets those who were members when it began.
         occurred_at, due_at, expires_at: microseconds.
     """
+    await merge_all(connection)
     await connection.execute(FREE_PLANS)
     target, since = "campaign_messages", None
     if campaign.is_triggered:  # somebody may have one already

@@ -9,6 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from service.adapters.postgres.campaigns.rows import CAMPAIGN_COLUMNS, campaign_of
+from service.adapters.postgres.membership_changes import merge_all
 from service.app.dispatch.model import Person, Settled, Waiting
 from service.app.outgoing import OutgoingRecord, encode_records
 from service.core.campaigns.caps import Sent
@@ -105,6 +106,7 @@ async def people(connection: Any, customer_ids: Collection[UUID], segment_id: UU
     """These customers, locked, and as members of a segment."""
     ids = sorted(customer_ids)
     await connection.execute(LOCK_CUSTOMERS, ids)
+    await merge_all(connection)
     found = {}
     for row in await connection.fetch(PEOPLE, ids, segment_id):
         found[row[0]] = Person._make((*row[:17], None if row[17] is None else from_datetime(row[17])))
