@@ -22,7 +22,8 @@ from service.adapters.kafka.publisher import BatchPublisher
 from service.adapters.kafka.topics import marker_topic
 from service.adapters.postgres import outbox
 from service.app import metrics
-from service.app.outgoing import OutgoingRecord, count_changes, decode_outbox
+from service.app.changes import Changes
+from service.app.outgoing import OutgoingRecord, read_outbox
 from service.bootstrap import Runtime
 from service.crash import crash_point
 from service.logs import detail_of
@@ -33,6 +34,8 @@ POLL_SECONDS: Final = 0.01
 STANDBY_SECONDS: Final = 0.5
 ROWS_MAX: Final = 200
 BYTES_MAX: Final = 8_388_608
+#: Changes take little room there and some 600 bytes each on the topic.
+RECORDS_MAX: Final = 20_000
 TRANSACTION_MS_MAX: Final = 30_000
 BATCH_BYTES: Final = 1_048_576
 PAUSE_SECONDS_MAX: Final = 1.0
@@ -45,6 +48,7 @@ class Relay:
         self._runtime = runtime
         self._options = connection_options(runtime.settings)
         self._marker_topic = marker_topic(runtime.settings)
+        self._membership_topic = runtime.settings.membership_topic
 
     async def run(self, stop: asyncio.Event) -> None:
         """Takes the lead where nobody has it, publishes, and starts over after every fault."""
@@ -83,14 +87,14 @@ class Relay:
             log.info("relay leads", already_sent=len(sent))
             key = str(instance_id).encode()
             while not stop.is_set():
-                rows = await outbox.oldest(connection, ROWS_MAX, BYTES_MAX)
+                rows = await outbox.oldest(connection, ROWS_MAX, BYTES_MAX, RECORDS_MAX)
                 if rows:
                     crash_point("rows-read")
-                    records = [record for _, payload in rows for record in decode_outbox(payload)]
-                    with send_span(records):
-                        await self._publish(producer, key, rows, records)
+                    held = [read_outbox(payload) for _, payload in rows]
+                    with send_span(self._membership_topic, held):
+                        await self._publish(producer, key, rows, held)
                     crash_point("transaction-committed")
-                    self._count(records)
+                    self._count(held)
                     await outbox.delete(connection, [row_id for row_id, _ in rows])
                     crash_point("rows-deleted")
                 else:
@@ -100,8 +104,10 @@ class Relay:
             await outbox.stop_leading(connection)
             await _close(producer)
 
-    def _count(self, records: Sequence[OutgoingRecord]) -> None:
-        joined, left = count_changes(self._runtime.batches.outgoing, records)
+    def _count(self, held: Sequence[Changes | list[OutgoingRecord]]) -> None:
+        changes = [one for one in held if isinstance(one, Changes)]
+        joined = sum(one.joined for one in changes)
+        left = sum(map(len, changes)) - joined
         self._runtime.tally.count_all(metrics.CHANGES, {("joined",): joined, ("left",): left})
 
     async def _publish(
@@ -109,13 +115,17 @@ class Relay:
         producer: AIOKafkaProducer,
         key: bytes,
         rows: list[tuple[int, bytes]],
-        records: Sequence[OutgoingRecord],
+        held: Sequence[Changes | list[OutgoingRecord]],
     ) -> None:
         async with producer.transaction():
             crash_point("transaction-begun")
             publisher = BatchPublisher(producer)
-            for topic, record_key, value, headers in records:
-                await publisher.add(topic, record_key, value, headers)
+            for one in held:
+                if isinstance(one, Changes):
+                    await publisher.add_changes(self._membership_topic, one)
+                    continue
+                for topic, record_key, value, headers in one:
+                    await publisher.add(topic, record_key, value, headers)
             crash_point("records-collected")
             await publisher.add(self._marker_topic, key, encode_marker([row_id for row_id, _ in rows]), [])
             await publisher.flush()

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from service.app.outgoing import OutgoingRecord
+from service.app.changes import Changes
+from service.app.outgoing import OutgoingRecord, change_records
 from service.core.events.envelope import read_traceparent
 from service.tracing import NO_SPAN, Message, Span, spans
 
 
-def send_span(records: Sequence[OutgoingRecord]) -> Span:
+def send_span(membership_topic: str, held: Sequence[Changes | list[OutgoingRecord]]) -> Span:
     """A span for one transaction's records. What leaves keeps the traceparent of the event that caused it."""
     made = spans()
     if made is None:
         return NO_SPAN
+    records: list[OutgoingRecord] = []
+    for one in held:
+        records += change_records(membership_topic, one) if isinstance(one, Changes) else one
     messages: list[Message] = []
     for _, _, _, headers in records:
         named = dict(headers)

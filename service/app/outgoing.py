@@ -9,11 +9,8 @@ from uuid import UUID
 
 import msgspec
 
+from service.app.changes import JOINED, LEFT, Changes, pack_changes, write_changes
 from service.app.ports import DeadLetter
-from service.core import instants
-from service.core.identity import transition_id
-from service.core.profiles.profile import Profile
-from service.core.segments.catalogue import Definition
 from service.core.segments.walk import Transition
 from service.tracing import current_cause
 
@@ -26,15 +23,13 @@ ROW_RECORDS_MAX: Final = 20_000
 
 _VERSION: Final = ("ce_specversion", b"1.0")
 _SOURCE: Final = ("ce_source", b"/customer-segments")
-_JOINED: Final = ("ce_type", b"segment.joined")
-_LEFT: Final = ("ce_type", b"segment.left")
 _JSON: Final = ("content-type", b"application/json")
-#: Where the type stands among the headers.
-_TYPE_PLACE: Final = 3
 
-_encoder: Final = msgspec.json.Encoder()
 _packer: Final = msgspec.msgpack.Encoder()
-_unpacker: Final = msgspec.msgpack.Decoder(list[OutgoingRecord])
+_records: Final = msgspec.msgpack.Decoder(list[OutgoingRecord])
+_changes: Final = msgspec.msgpack.Decoder(Changes)
+#: The first byte of a payload of changes; no MessagePack begins with it, as payloads of records do.
+CHANGES_FORM: Final = b"\xc1"
 
 
 class OutboxRow(NamedTuple):
@@ -60,8 +55,8 @@ def encode_outbox(
     *,
     is_recovering: bool = False,
     is_counted: bool = False,
-) -> Iterator[OutboxRow]:
-    """Rows for the outbox, in order; one unless there is very much to send.
+) -> list[OutboxRow]:
+    """Rows for the outbox, in order: changes, then dead letters; few unless there is very much to send.
 
     Args:
         outgoing: the topics.
@@ -72,18 +67,24 @@ def encode_outbox(
         is_counted: the counts have been told already.
     """
     counts: dict[UUID, int] = {}
-    records: list[OutgoingRecord] = []
-    writer = _Writer(outgoing.membership_topic, instants.to_text(recorded_at))
+    told: list[Transition] = []
     for one in transitions:
         segment_id = one.definition.segment_id
         counts[segment_id] = counts.get(segment_id, 0) + (1 if one.has_joined else -1)
         if not (is_recovering or (one.definition.is_silent and one.reason == "definition")):
-            records.append(writer.record(one))
-    records += [letter_record(outgoing.dead_letter_topic, letter) for letter in letters]
-    counted = "{}" if is_counted else json.dumps({str(key): count for key, count in counts.items() if count})
-    for some in _bounded(records):
-        yield OutboxRow(_packer.encode(some), len(some), counted)
-        counted = "{}"
+            told.append(one)
+    growth = {} if is_counted else {str(key): count for key, count in counts.items() if count}
+    rows = []
+    for place in range(0, len(told), ROW_RECORDS_MAX):
+        some = told[place : place + ROW_RECORDS_MAX]
+        packed = _packer.encode(pack_changes(some, recorded_at, current_cause()))
+        rows.append(OutboxRow(CHANGES_FORM + packed, len(some), "{}"))
+    records = [letter_record(outgoing.dead_letter_topic, letter) for letter in letters]
+    rows += encode_records(records)
+    if growth:
+        first = rows[0] if rows else OutboxRow(_packer.encode([]), 0, "{}")
+        rows[:1] = [first._replace(counts=json.dumps(growth))]
+    return rows
 
 
 def encode_records(records: list[OutgoingRecord]) -> Iterator[OutboxRow]:
@@ -107,80 +108,34 @@ def _bounded(records: list[OutgoingRecord]) -> Iterator[list[OutgoingRecord]]:
     yield some
 
 
-def decode_outbox(payload: bytes) -> list[OutgoingRecord]:
+def read_outbox(payload: bytes) -> Changes | list[OutgoingRecord]:
+    """What one outbox row holds."""
+    if payload[:1] == CHANGES_FORM:
+        return _changes.decode(memoryview(payload)[1:])
+    return _records.decode(payload)
+
+
+def decode_outbox(payload: bytes, membership_topic: str) -> list[OutgoingRecord]:
     """The records of one outbox row."""
-    return _unpacker.decode(payload)
+    found = read_outbox(payload)
+    return list(change_records(membership_topic, found)) if isinstance(found, Changes) else found
 
 
-def count_changes(outgoing: Outgoing, records: Sequence[OutgoingRecord]) -> tuple[int, int]:
-    """How many of these say that somebody joined, and how many that somebody left."""
-    types = [headers[_TYPE_PLACE] for topic, _, _, headers in records if topic == outgoing.membership_topic]
-    return types.count(_JOINED), types.count(_LEFT)
-
-
-class _Writer:
-    """Writes joined/left events (CONTRACT section 5); what many of them share is encoded once."""
-
-    def __init__(self, topic: str, recorded_at: str) -> None:
-        self._topic = topic
-        self._recorded_at = recorded_at
-        self._cause = current_cause()
-        self._segments: dict[UUID, tuple[str, bytes]] = {}
-        self._customers: dict[UUID, tuple[str, bytes, bytes]] = {}
-        self._instants: dict[int, bytes] = {}
-
-    def record(self, one: Transition) -> OutgoingRecord:
-        """One event in CloudEvents binary mode."""
-        segment_id, segment = self._segment(one.definition)
-        customer_id, key, customer = self._customer(one.profile)
-        at = self._instants.get(one.effective_at)
-        if at is None:
-            at = self._instants[one.effective_at] = instants.to_text(one.effective_at).encode()
-        value = b'%b,%b,"sequence":%d,"effective_at":"%b","recorded_at":"%b","reason":"%b","backfill":%b' % (
-            customer,
-            segment,
-            one.ordinal,
-            at,
-            self._recorded_at.encode(),
-            one.reason.encode(),
-            b"true" if one.reason == "definition" else b"false",
-        )
-        if one.event is not None:
-            value += b',"cause_event_id":' + _encoder.encode(one.event.id)
+def change_records(topic: str, changes: Changes) -> Iterator[OutgoingRecord]:
+    """Changes as records with all their headers; the relay writes the same bytes without the detour."""
+    for one in write_changes(changes):
         headers = [
             _VERSION,
-            ("ce_id", transition_id(customer_id, segment_id, one.ordinal).encode()),
+            ("ce_id", one.ce_id),
             _SOURCE,
-            _JOINED if one.has_joined else _LEFT,
-            ("ce_subject", key),
-            ("ce_time", at),
+            ("ce_type", JOINED if one.has_joined else LEFT),
+            ("ce_subject", one.key),
+            ("ce_time", one.ce_time),
             _JSON,
         ]
-        trace = self._cause if one.event is None else one.event.trace
-        if trace:
-            headers.append(("traceparent", trace.encode()))
-        return self._topic, key, value + b"}", headers
-
-    def _segment(self, definition: Definition) -> tuple[str, bytes]:
-        known = self._segments.get(definition.segment_id)
-        if known is None:
-            segment_id = str(definition.segment_id)
-            encoded = b'"segment_id":"%b","segment_name":%b,"segment_version":%d' % (
-                segment_id.encode(),
-                _encoder.encode(definition.name),
-                definition.version,
-            )
-            known = self._segments[definition.segment_id] = (segment_id, encoded)
-        return known
-
-    def _customer(self, profile: Profile) -> tuple[str, bytes, bytes]:
-        known = self._customers.get(profile.customer_id)
-        if known is None:
-            customer_id = str(profile.customer_id)
-            key = customer_id.encode()
-            encoded = b'{"customer_id":"%b","external_id":%b' % (key, _encoder.encode(profile.external_id))
-            known = self._customers[profile.customer_id] = (customer_id, key, encoded)
-        return known
+        if one.traceparent:
+            headers.append(("traceparent", one.traceparent))
+        yield topic, one.key, one.value, headers
 
 
 #: Headers that this service adds to dead letters; all others are the record's own, and go out again.

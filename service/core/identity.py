@@ -40,8 +40,8 @@ def customer_uuid(external_id: str) -> UUID:
 
 
 _NAMESPACE: Final = sha1(NAMESPACE_URL.bytes, usedforsecurity=False)
-_VERSION_AND_VARIANT_MASK: Final = ~((0xF << 76) | (0b11 << 62))
-_VERSION_AND_VARIANT: Final = (5 << 76) | (0b10 << 62)
+#: A hexadecimal digit with the two upper bits that say which variant of UUID it is.
+_VARIANT: Final = {digit: f"{int(digit, 16) & 0x3 | 0x8:x}" for digit in "0123456789abcdef"}
 
 
 def transition_id(customer_id: str, segment_id: str, ordinal: int) -> str:
@@ -51,6 +51,5 @@ def transition_id(customer_id: str, segment_id: str, ordinal: int) -> str:
     """
     hashed = _NAMESPACE.copy()
     hashed.update(f"transition:{customer_id}:{segment_id}:{ordinal}".encode())
-    number = int.from_bytes(hashed.digest()[:16], "big") & _VERSION_AND_VARIANT_MASK | _VERSION_AND_VARIANT
-    text = f"{number:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    text = hashed.hexdigest()
+    return f"{text[:8]}-{text[8:12]}-5{text[13:16]}-{_VARIANT[text[16]]}{text[17:20]}-{text[20:32]}"

@@ -72,7 +72,7 @@ class People:
             rows = await connection.fetch("SELECT payload FROM outbox ORDER BY id")
         found = []
         for (payload,) in rows:
-            for _, _, value, headers in decode_outbox(payload):
+            for _, _, value, headers in decode_outbox(payload, "membership"):
                 data = json.loads(value or b"")
                 change = dict(headers)["ce_type"].decode().removeprefix("segment.")
                 names = (data["external_id"], data["segment_name"], change, data["reason"], data["sequence"])

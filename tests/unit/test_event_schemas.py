@@ -189,8 +189,10 @@ def test_outgoing_records() -> None:
     from tests.unit.test_outgoing import AT, TOPICS, transition
 
     letter = DeadLetter("invalid_json", "It broke.", "orders", 2, 41, 1700, b"k", b"\xff", 9, [], UUID(int=5))
-    ((payload, _, _),) = encode_outbox(TOPICS, [transition()], AT, [letter])
-    (_, _, value, _), (_, _, _, headers) = decode_outbox(payload)
+    rows = encode_outbox(TOPICS, [transition()], AT, [letter])
+    (_, _, value, _), (_, _, _, headers) = (
+        record for row in rows for record in decode_outbox(row.payload, "membership")
+    )
 
     assert value is not None
     validator("segment.joined").validate(json.loads(value))

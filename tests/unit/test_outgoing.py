@@ -28,7 +28,7 @@ def transition(*, reason: str = "time", is_silent: bool = False) -> Transition:
 def test_joined_in_binary_mode() -> None:
     """Key, headers and data of a joined event are those of the contract; its id is uuid5 of (customer, segment, n)."""
     ((payload, records, growth),) = encode_outbox(TOPICS, [transition()], AT, [])
-    ((topic, key, value, headers),) = decode_outbox(payload)
+    ((topic, key, value, headers),) = decode_outbox(payload, "membership")
 
     assert (topic, key, records, json.loads(growth)) == ("membership", str(CUSTOMER).encode(), 1, {str(SEGMENT): 1})
     assert json.loads(value or b"") == {
@@ -60,7 +60,7 @@ def test_silent_definitions_are_counted_and_not_published() -> None:
     ((payload, records, growth),) = encode_outbox(TOPICS, both, AT, [])
 
     assert (records, json.loads(growth)) == (1, {str(SEGMENT): 2})
-    assert len(decode_outbox(payload)) == 1
+    assert len(decode_outbox(payload, "membership")) == 1
 
 
 def test_dead_letter_keeps_bytes_and_place() -> None:
@@ -68,7 +68,7 @@ def test_dead_letter_keeps_bytes_and_place() -> None:
     own = [("a", b"\xfe"), ("X-Shopify-Topic", b"orders/create"), ("x-reason", b"of another service"), ("x-a", b"1")]
     letter = DeadLetter("invalid_json", "It broke.", "orders", 2, 41, 1700, b"k", b"\xff", 1, own)
     ((payload, _, _),) = encode_outbox(TOPICS, [], AT, [letter])
-    ((topic, key, value, headers),) = decode_outbox(payload)
+    ((topic, key, value, headers),) = decode_outbox(payload, "membership")
 
     assert (topic, key, value) == ("dead", b"k", b"\xff")
     assert dict(headers) == {
@@ -89,7 +89,11 @@ def test_very_much_is_split_into_rows_in_order() -> None:
     letters = [DeadLetter("x", "X.", "orders", 0, n, 0, None, b"y" * 1_000_000, 1_000_000, ()) for n in range(20)]
     rows = list(encode_outbox(TOPICS, [transition()], AT, letters))
 
-    assert [row.records for row in rows] == [9, 8, 4]
-    assert [json.loads(row.counts) for row in rows] == [{str(SEGMENT): 1}, {}, {}]
-    offsets = [dict(headers).get("x-original-offset") for row in rows for *_, headers in decode_outbox(row.payload)]
+    assert [row.records for row in rows] == [1, 8, 8, 4]
+    assert [json.loads(row.counts) for row in rows] == [{str(SEGMENT): 1}, {}, {}, {}]
+    offsets = [
+        dict(headers).get("x-original-offset")
+        for row in rows
+        for *_, headers in decode_outbox(row.payload, "membership")
+    ]
     assert offsets == [None, *(str(n).encode() for n in range(20))]

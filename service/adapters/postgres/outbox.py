@@ -10,13 +10,15 @@ from uuid import UUID
 RELAY_LOCK: Final = 7_300_003
 
 #: Oldest rows first. Rows of one customer are written under that customer's lock, so their ids ascend with time.
-#: At most $1 rows, and no more once there are $2 bytes; sizes are known without reading the payloads.
+#: At most $1 rows, and no more once there are $2 bytes or $3 records; sizes are known without reading the payloads.
 OLDEST: Final = """
 SELECT id, payload FROM (
-    SELECT id, payload, sum(octet_length(payload)) OVER (ORDER BY id) - octet_length(payload) AS bytes_before
-    FROM (SELECT id, payload FROM outbox ORDER BY id LIMIT $1) o
+    SELECT id, payload, sum(octet_length(payload)) OVER one - octet_length(payload) AS bytes_before,
+        sum(records) OVER one - records AS records_before
+    FROM (SELECT id, payload, records FROM outbox ORDER BY id LIMIT $1) o
+    WINDOW one AS (ORDER BY id)
 ) o
-WHERE bytes_before < $2
+WHERE bytes_before < $2 AND records_before < $3
 ORDER BY id
 """
 
@@ -50,9 +52,9 @@ async def instance_id(connection: Any) -> UUID:
     return found
 
 
-async def oldest(connection: Any, rows_max: int, bytes_max: int) -> list[tuple[int, bytes]]:
+async def oldest(connection: Any, rows_max: int, bytes_max: int, records_max: int) -> list[tuple[int, bytes]]:
     """The oldest rows, as many as fit; always at least one where there is any."""
-    return [(row[0], row[1]) for row in await connection.fetch(OLDEST, rows_max, bytes_max)]
+    return [(row[0], row[1]) for row in await connection.fetch(OLDEST, rows_max, bytes_max, records_max)]
 
 
 async def delete(connection: Any, ids: list[int]) -> None:

@@ -156,4 +156,4 @@ async def outbox(database: Database) -> list[Any]:
     from service.app.outgoing import decode_outbox
 
     found = await rows(database, "SELECT payload FROM outbox ORDER BY id")
-    return [record for row in found for record in decode_outbox(row["payload"])]
+    return [record for row in found for record in decode_outbox(row["payload"], "membership")]

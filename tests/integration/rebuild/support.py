@@ -52,7 +52,7 @@ async def published(service: Service) -> list[Published]:
         rows = await connection.fetch("SELECT payload FROM outbox ORDER BY id")
     found = []
     for (payload,) in rows:
-        for _, _, value, headers in decode_outbox(payload):
+        for _, _, value, headers in decode_outbox(payload, "membership"):
             data = json.loads(value or b"")
             change = dict(headers)["ce_type"].decode().removeprefix("segment.")
             ids = UUID(data["customer_id"]), UUID(data["segment_id"])
