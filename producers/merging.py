@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from service.adapters.postgres import membership_changes
+from service.adapters.postgres.membership_changes import Waiting
 from service.bootstrap import Runtime
 from service.crash import crash_point
 from service.logs import detail_of
@@ -16,18 +17,21 @@ from service.logs import detail_of
 log = structlog.get_logger()
 
 LOOK_SECONDS: Final = 0.05
+#: No large batch for so long: input is not behind any more.
+QUIET_SECONDS: Final = 2.0
 PAUSE_SECONDS_MAX: Final = 1.0
 
 
 class Merging:
     """Merges until `stop` is set; a merge in flight is finished.
 
-    It begins when nothing waits to be published, or when the oldest change has waited for MEMBERSHIP_LAG_SECONDS_MAX:
+    While large batches follow one another, input is behind: then it waits, for MEMBERSHIP_LAG_SECONDS_MAX at most, for
     the more changes one merge takes, the less each of them costs. Relays that stand by merge as well, one at a time.
     """
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._inline_max = runtime.settings.membership_inline_max
         self._lag_seconds_max = runtime.settings.membership_lag_seconds_max
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -45,13 +49,14 @@ class Merging:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), pause)
 
+    def _is_behind(self, waiting: Waiting) -> bool:
+        return waiting.newest_changes > self._inline_max and waiting.newest_seconds < QUIET_SECONDS
+
     async def _merge(self) -> int:
         async with self._runtime.database.session() as connection:
-            waited = await membership_changes.waited_seconds(connection)
-            if waited is None:
-                return 0
-            if waited < self._lag_seconds_max and await membership_changes.is_publishing(connection):
-                return 0
+            waiting = await membership_changes.look(connection)
+        if waiting is None or (self._is_behind(waiting) and waiting.oldest_seconds < self._lag_seconds_max):
+            return 0
         async with self._runtime.database.batch() as connection:
             merged = await membership_changes.merge(connection)
         crash_point("merge-committed")

@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     batch_bytes_max: int = Field(default=67_108_864, ge=1_048_576)
     outbox_rows_max: int = Field(default=10_000, ge=1)
     membership_inline_max: int = Field(default=1_000, ge=0)  # changes of a batch beyond which they are merged later
-    membership_lag_seconds_max: float = Field(default=5, ge=0, le=3_600)
+    membership_lag_seconds_max: float = Field(default=30, ge=0, le=3_600)
 
     jwt_secret: OptionalSecret = None
     jwks_url: OptionalText = None

@@ -68,12 +68,14 @@ class KeySet:
             now = self._monotonic()
             if self._age() <= age_max or now - self._tried_at < KEYS_PAUSE_SECONDS:
                 return
-            self._tried_at = now
             try:
                 self._keys = await asyncio.to_thread(_fetch, self._url)
             except (requests.RequestException, HTTPError, JsonError, jwt.PyJWTError, ValueError) as error:
                 _log.warning("public keys cannot be read", error=type(error).__name__)
                 return
+            finally:
+                # After it, however long it took: who waited meanwhile must not wait for a try of their own.
+                self._tried_at = self._monotonic()
             self._read_at = now
             _log.info("public keys read", keys=len(self._keys))
 

@@ -59,6 +59,8 @@ def asked_of(request: Request, as_of: str | None, tz: str | None = None) -> Aske
     if past is not None and past < AS_OF_MIN:
         message = f"must not lie before {instants.to_text(AS_OF_MIN)}"
         raise refused([Fault("as_of", message, "invalid_instant")])
+    if tz == "":
+        raise refused([Fault("tz", "must not be empty; name an IANA zone, or leave it out", "invalid_zone")])
     name = tz or request.app.state.settings.analytics_timezone
     try:
         zone = zone_of(name)

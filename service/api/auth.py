@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Annotated, Any, Final
 
 from fastapi import FastAPI, Request, Security
@@ -48,13 +48,13 @@ class Requires:
     async def __call__(
         self, request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
     ) -> Identity:
-        """Checks token, permission and the names of the query's parameters, in this order.
+        """Checks token, permission and the query's parameters by name and number, in this order.
 
         Raises:
             ApiError: unauthenticated, forbidden, too_many or invalid.
         """
         identity = await self.identify(request)
-        _refuse_unknown_parameters(request)
+        refuse_parameters(request, _known_parameters(request))
         return identity
 
     async def identify(self, request: Request) -> Identity:
@@ -88,14 +88,31 @@ class Requires:
             raise ApiError("unavailable", str(error), headers={"retry-after": "10"}) from None
 
 
-def _refuse_unknown_parameters(request: Request) -> None:
-    """What would be ignored could matter: ?dry_run=true must not change anything."""
-    known = [field.alias for dependant in _all_of(request.scope["route"].dependant) for field in dependant.query_params]
-    message = f"is no parameter of this address; {'use ' + ', '.join(known) if known else 'it takes none'}"
-    unknown = [name for name in dict.fromkeys(request.query_params) if name not in known]
-    faults = [Fault(name, message, "unknown_parameter") for name in unknown]
+def refuse_parameters(request: Request, known: Sequence[str], repeatable: Collection[str] = ()) -> None:
+    """Refuses what would be ignored: it could matter, as ?dry_run=true does, and of several only one would count.
+
+    Args:
+        request: with a query.
+        known: the names of the query's parameters.
+        repeatable: those of them that may come several times.
+
+    Raises:
+        ApiError: invalid.
+    """
+    faults = []
+    unknown = f"is no parameter of this address; {'use ' + ', '.join(known) if known else 'it takes none'}"
+    for name in request.query_params:
+        values = request.query_params.getlist(name)
+        if name not in known:
+            faults.append(Fault(name, unknown, "unknown_parameter"))
+        elif len(values) > 1 and name not in repeatable:
+            faults.append(Fault(name, f"is given {len(values)} times; give it once", "repeated_parameter"))
     if faults:
         raise refused(faults)
+
+
+def _known_parameters(request: Request) -> list[str]:
+    return [field.alias for dependant in _all_of(request.scope["route"].dependant) for field in dependant.query_params]
 
 
 def check_routes(app: FastAPI) -> None:

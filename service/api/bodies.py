@@ -32,8 +32,16 @@ async def read_body(request: Request, model: type[Model], bytes_max: int = BODY_
     """
     body = await read_body_if_any(request, model, bytes_max)
     if body is None:
-        raise ApiError("invalid_json", "The request needs a body: a JSON object")
+        raise no_body(model)
     return body
+
+
+def no_body(model: type[BaseModel]) -> ApiError:
+    """What is said where a body is missing that a route needs."""
+    names = {one.alias or name: one.is_required() for name, one in model.model_fields.items()}
+    needed = [name for name, is_required in names.items() if is_required] or list(names)
+    message = f"is missing; send a JSON object with {', '.join(needed)}"
+    return ApiError("invalid_json", f"body: {message}", [Fault("body", message, "missing")])
 
 
 async def read_body_if_any(request: Request, model: type[Model], bytes_max: int = BODY_BYTES_MAX) -> Model | None:
@@ -59,8 +67,9 @@ async def read_bytes(request: Request, bytes_max: int) -> bytes:
     """The request's body as it came.
 
     Raises:
-        ApiError: too_large.
+        ApiError: too_large, or unsupported_media_type: it is compressed.
     """
+    refuse_compressed(request)
     too_large = ApiError("too_large", f"The body must not be larger than {bytes_max} bytes")
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and len(announced) < 20 and int(announced) > bytes_max:
@@ -72,6 +81,26 @@ async def read_bytes(request: Request, bytes_max: int) -> bytes:
             raise too_large
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+def is_body_announced(request: Request) -> bool:
+    """Whether the request says that a body comes, be it empty in the end."""
+    length = request.headers.get("content-length", "0")
+    return "content-type" in request.headers or "transfer-encoding" in request.headers or length != "0"
+
+
+def refuse_compressed(request: Request) -> None:
+    """Bodies are read as they come: a small one that becomes a large one would pass every limit.
+
+    Raises:
+        ApiError: unsupported_media_type.
+    """
+    coding = ", ".join(request.headers.getlist("content-encoding")).strip().lower()
+    if coding not in ("", "identity"):
+        message = "must not be there: compressed bodies are not read; send the body as it is"
+        fault = Fault("content-encoding", message, "unsupported_media_type")
+        said = f"{fault.path}: {message}"
+        raise ApiError("unsupported_media_type", said, [fault], {"accept-encoding": "identity"})
 
 
 def body_docs(model: type[BaseModel], examples: dict[str, Any], *, is_required: bool = True) -> dict[str, Any]:

@@ -194,12 +194,12 @@ def _allowed(addresses: Sequence[str], domains: frozenset[str]) -> list[str]:
         try:
             is_allowed = read_mailbox(one).domain.lower() in domains
         except AddressFault as fault:
-            faults.append(Fault(f"addresses.{index}", str(fault), "invalid_address"))
+            faults.append(Fault(f"addresses[{index}]", str(fault), "invalid_address"))
             continue
         if not is_allowed:
             listed = ", ".join(sorted(domains)) or "none so far"
             message = f"must be of a domain that SEGMENTS_TEST_DOMAINS_ALLOWED names: {listed}"
-            faults.append(Fault(f"addresses.{index}", message, "domain_not_allowed"))
+            faults.append(Fault(f"addresses[{index}]", message, "domain_not_allowed"))
     if faults:
         raise refused(faults)
     return list(dict.fromkeys(addresses))

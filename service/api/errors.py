@@ -38,6 +38,7 @@ STATUS: Final[Mapping[str, tuple[int, str]]] = {
     "conflict": (409, "Conflict"),
     "precondition_failed": (412, "Precondition Failed"),
     "too_large": (413, "Content Too Large"),
+    "unsupported_media_type": (415, "Unsupported Media Type"),
     "invalid": (422, "Unprocessable Content"),
     "too_many": (429, "Too Many Requests"),
     "internal": (500, "Internal Server Error"),
@@ -138,7 +139,7 @@ def faults_of(error: ValidationError | RequestValidationError, known: Sequence[s
     faults = []
     for one in error.errors():
         place = one["loc"][1:] if isinstance(error, RequestValidationError) else one["loc"]
-        path = ".".join(str(part) for part in place) or "body"
+        path = path_text(place) or "body"
         if one["type"] == "extra_forbidden":
             message = f"is not known here; use {', '.join(known)}"
         elif one["type"] == "value_error":
@@ -149,6 +150,11 @@ def faults_of(error: ValidationError | RequestValidationError, known: Sequence[s
             )
         faults.append(Fault(path, message, one["type"]))
     return faults
+
+
+def path_text(place: Sequence[str | int]) -> str:
+    """Where something stands, as all errors write it: `criteria.all[1].total_spent`."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).removeprefix(".")
 
 
 def etag(revision: int) -> str:

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Self
 
-import msgspec
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
@@ -19,7 +18,7 @@ from service.api.guard import RETRY_SECONDS
 from service.api.schemas import Answer
 from service.api.services import services_of
 from service.api.signatures import SignatureError, Signatures, is_signed
-from service.app.accept import EVENTS_MAX, NoList, faults_of_events, has_trace, split_events
+from service.app.accept import EVENTS_MAX, NoJson, NoList, faults_of_events, has_trace, split_events
 from service.app.publishing import address_of
 from service.app.tokens import Identity, Permission
 from service.core.events.decode import Rules
@@ -163,8 +162,9 @@ async def _read_events(request: Request) -> list[bytes]:
         events = split_events(body)
     except NoList as error:
         raise refused([Fault("body", str(error), "list_type")]) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ApiError("invalid_json", f"The body is not JSON in UTF-8: {error}") from None
+    except NoJson as error:
+        fault = Fault(error.path, str(error), "invalid_json")
+        raise ApiError("invalid_json", f"{fault.path}: {fault.message}", [fault]) from None
     if not 1 <= len(events) <= EVENTS_MAX:
         raise refused([Fault("body", f"has {len(events)} events; send 1 to {EVENTS_MAX}", "length")])
     return events

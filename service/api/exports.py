@@ -79,10 +79,10 @@ async def export(
 ) -> Response:
     """Streams all members, ascending by id, as they are at one instant; with `as_of` the members then.
 
-    In CSV a text that begins with one of = + - @ TAB CR gets a leading ' so that no spreadsheet takes it for a formula;
-    external_id stays as the events gave it. In a workbook texts are texts and numbers are numbers; members stand in
-    sheets named members, members_2, ... of at most 1,048,575 rows, and a sheet `about` says what the file is. It is
-    sent when it is whole: a million members with all columns take a minute.
+    In CSV a text that begins with one of = + - @ (wide or not), TAB, CR or LF gets a leading ' so that no spreadsheet
+    takes it for a formula; external_id stays as the events gave it. In a workbook texts are texts and numbers are
+    numbers; members stand in sheets named members, members_2, ... of at most 1,048,575 rows, and a sheet `about` says
+    what the file is. It is sent when it is whole: a million members with all columns take a minute.
     """
     segment_id = segment_id_of(segment)
     if format not in FORMATS:

@@ -18,6 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.adapters.postgres.faults import AWAY
 from service.api.errors import ApiError, problem_response
 
 _log = structlog.get_logger(__name__)
@@ -96,7 +97,7 @@ def _request_id(scope: Scope) -> str:
 
 def answer_to(error: Exception) -> ApiError:
     """What is said to a caller of an error that nobody foresaw."""
-    is_away = isinstance(error, OperationalError | InterfaceError | PoolTimeout | OSError) or (
+    is_away = isinstance(error, (OperationalError, InterfaceError, PoolTimeout, OSError, *AWAY)) or (
         isinstance(error, DBAPIError) and error.connection_invalidated
     )
     if is_away:

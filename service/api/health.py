@@ -118,14 +118,18 @@ async def _look(checks: Mapping[str, Check]) -> dict[str, str]:
 
 async def _sentence(name: str, check: Check) -> str:
     """What is wrong, or nothing. Messages of drivers may hold addresses and users, so they stay in here."""
-    try:
-        await asyncio.wait_for(check(), CHECK_SECONDS_MAX)
-    except NotReady as error:
-        return str(error)
-    except Exception as error:
-        _log.warning("not ready", check=name, error=type(error).__name__)
-        return f"does not answer ({type(error).__name__})"
-    return ""
+    checking = asyncio.ensure_future(check())
+    await asyncio.wait((checking,), timeout=CHECK_SECONDS_MAX)
+    if not checking.done():
+        # Not waited for: to take a statement back from a server that stands still takes for ever, too.
+        checking.cancel()
+        error: BaseException | None = TimeoutError()
+    else:
+        error = checking.exception()
+    if error is None or isinstance(error, NotReady):
+        return str(error or "")
+    _log.warning("not ready", check=name, error=type(error).__name__)
+    return f"does not answer ({type(error).__name__})"
 
 
 def _lines(sentences: Mapping[str, str], degraded: Mapping[str, str]) -> Response:

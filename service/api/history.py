@@ -30,6 +30,7 @@ from service.app.history import (
     transition_json,
     version_json,
 )
+from service.app.pins import fault_of_id
 from service.app.segments import read_segment
 from service.core import instants
 from service.core.identity import customer_uuid
@@ -115,6 +116,8 @@ async def history(
     """
     segment_id = segment_id_of(segment)
     wanted = HistoryFilter(_edge(begin, "from"), _edge(to, "to", is_end=True), _customer(customer_id), change, reason)
+    if wanted.earliest is not None and wanted.latest is not None and wanted.earliest > wanted.latest:
+        raise refused([Fault("from", "must not lie after to; no instant lies between them", "invalid_range")])
     after = None if cursor is None else _place(segment_id, cursor)
     # Of one change or reason all ended stays are looked at.
     async with _reading(request, is_wide=change is not None or reason is not None) as connection:
@@ -176,10 +179,10 @@ def _edge(text: str | None, name: str, *, is_end: bool = False) -> int | None:
 
 
 def _customer(given: str | None) -> UUID | None:
-    try:
-        return None if given is None else customer_uuid(given)
-    except ValueError as error:
-        raise refused([Fault("customer_id", str(error), "value_error")]) from None
+    fault = None if given is None else fault_of_id(given)
+    if fault is not None:
+        raise refused([Fault("customer_id", fault, "value_error")])
+    return None if given is None else customer_uuid(given)
 
 
 def _place(segment_id: UUID, cursor: str) -> Place:

@@ -18,10 +18,10 @@ from fastapi import APIRouter, Depends, Request, WebSocket
 
 from service.adapters.kafka.tail import open_tail
 from service.adapters.postgres.segments import PostgresSegments
-from service.api.auth import Requires
+from service.api.auth import Requires, refuse_parameters
 from service.api.errors import ApiError, Fault, refused
 from service.api.services import services_of
-from service.app.live import Hub, Listener, TailAway, TooManyListeners
+from service.app.live import Ending, Hub, Listener, TailAway, TooManyListeners
 from service.app.tokens import LEEWAY_SECONDS, Identity, KeysUnavailable, Permission, TokenError
 from service.core.identity import UUID_FORM
 from service.settings import Settings
@@ -31,6 +31,8 @@ PARAMETERS: Final = ("segment", "token")
 SEGMENTS_MAX: Final = 100
 #: A slow reader has this long to make room for the closing frame.
 CLOSE_SECONDS_MAX: Final = 5
+#: Who reads nothing at all for so long is too slow, however little waits.
+SEND_SECONDS_MAX: Final = 15
 #: Listeners have nothing to say; so many messages, and one more each second, are read and forgotten.
 MESSAGES_MAX: Final = 60
 RETRY_SECONDS: Final = 5
@@ -62,13 +64,7 @@ class RequiresSocket(Requires):
             ApiError: unauthenticated, forbidden, too_many or invalid.
         """
         identity = await self.identify(_as_request(websocket))
-        faults = [
-            Fault(name, f"is no parameter of this address; use {', '.join(PARAMETERS)}", "unknown_parameter")
-            for name in dict.fromkeys(websocket.query_params)
-            if name not in PARAMETERS
-        ]
-        if faults:
-            raise refused(faults)
+        refuse_parameters(_as_request(websocket), PARAMETERS, repeatable=("segment",))
         return identity
 
     async def _accept(self, request: Request) -> Identity:
@@ -129,7 +125,12 @@ async def _serve(websocket: WebSocket, listener: Listener, seconds: float) -> Fa
 
 async def _send_all(websocket: WebSocket, listener: Listener) -> None:
     while True:
-        await websocket.send_text(await listener.take())
+        event = await listener.take()
+        try:
+            await asyncio.wait_for(websocket.send_text(event), SEND_SECONDS_MAX)
+        except TimeoutError:
+            listener.end(Ending.SLOW)
+            return
 
 
 async def _read_all(websocket: WebSocket) -> Farewell | None:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from service.adapters.postgres.pins import count_pins, page_of_pins
 from service.adapters.postgres.segments import PostgresSegments
-from service.api.bodies import answer, body_docs, read_body, read_body_if_any
+from service.api.bodies import answer, body_docs, is_body_announced, read_body, read_body_if_any
 from service.api.by_hand import change_by_hand, named_customers
 from service.api.members import Cursor, place_after
 from service.api.once import OnceRoute
@@ -86,7 +86,10 @@ async def pins(
     openapi_extra=body_docs(CustomersBody, _EXAMPLES, is_required=False),
 )
 async def unpin(request: Request, identity: Updater, segment: SegmentPath) -> Response:
-    """Removes the pins of these customers, or without a body all of the segment; the criteria decide again at once."""
+    """Removes the pins of these customers, or without a body all of the segment; the criteria decide again at once.
+
+    A body that is announced and empty names nobody by mistake, and is refused.
+    """
     return await _change(request, identity, segment, UNPIN, "are pinned no more", is_for_all=True)
 
 
@@ -94,6 +97,7 @@ async def _change(
     request: Request, identity: Identity, segment: str, action: str, said: str, *, is_for_all: bool = False
 ) -> Response:
     segment_id = segment_id_of(segment)
+    is_for_all = is_for_all and not is_body_announced(request)
     body = await (read_body_if_any if is_for_all else read_body)(request, CustomersBody, BODY_BYTES_MAX)
     customers = None if body is None else named_customers(body.customer_ids)
     change = PinChange(segment_id, action, author_of(identity), time.time_ns() // 1_000)

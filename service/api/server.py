@@ -17,11 +17,15 @@ from service.api.traffic import Traffic
 
 #: How long requests that are under way may take to end after SIGTERM.
 DRAIN_SECONDS_MAX: Final = 10
+#: How long connections stay open that ask nothing at that moment: what they sent just now is on its way.
+LINGER_SECONDS: Final = 0.5
 HEADER_BYTES_MAX: Final = 32_768
 #: Sockets are there to be listened to; who sends more at once is cut off.
 SOCKET_MESSAGE_BYTES_MAX: Final = 1_024
-#: How often the other side of a socket is asked whether it lives, and how long it may take to answer.
+#: How often the other side of a socket is asked whether it lives, and how long it may take to answer: longer than it
+#: takes to find that it reads too slowly, for the question waits behind all that it has not read.
 PING_SECONDS: Final = 20
+PONG_SECONDS_MAX: Final = 60
 
 _log = structlog.get_logger(__name__)
 
@@ -38,7 +42,8 @@ class _Server(uvicorn.Server):
 async def serve_api(app: FastAPI, traffic: Traffic, host: str, port: int, stop: asyncio.Event) -> None:
     """Serves until `stop` is set, then ends what is under way within DRAIN_SECONDS_MAX.
 
-    Until then it still answers whoever comes, /readyz with 503, so that balancers look for somebody else.
+    Until then it still answers whoever comes, /readyz with 503, so that balancers look for somebody else. When nothing
+    is under way it takes no more connections, and closes those there are a moment later.
 
     Raises:
         OSError: the port cannot be had.
@@ -53,7 +58,7 @@ async def serve_api(app: FastAPI, traffic: Traffic, host: str, port: int, stop: 
         h11_max_incomplete_event_size=HEADER_BYTES_MAX,
         ws_max_size=SOCKET_MESSAGE_BYTES_MAX,
         ws_ping_interval=PING_SECONDS,
-        ws_ping_timeout=PING_SECONDS,
+        ws_ping_timeout=PONG_SECONDS_MAX,
         ws_per_message_deflate=False,  # compressing for each socket alone costs more than it saves
     )
     server = _Server(config)
@@ -66,6 +71,10 @@ async def serve_api(app: FastAPI, traffic: Traffic, host: str, port: int, stop: 
         stopping.cancel()
         started = time.monotonic()
         await traffic.drain(DRAIN_SECONDS_MAX)
+        for one in server.servers if server.started else ():
+            one.close()  # nobody new; who is connected is answered, and then sent away by that answer
+        await asyncio.sleep(LINGER_SECONDS)
+        await traffic.drain(max(0.0, started + DRAIN_SECONDS_MAX - time.monotonic()))
         config.timeout_graceful_shutdown = max(1, round(started + DRAIN_SECONDS_MAX - time.monotonic()))
         server.should_exit = True
         await serving

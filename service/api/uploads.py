@@ -12,6 +12,7 @@ from typing import IO, Final
 
 from fastapi import Request
 
+from service.api.bodies import refuse_compressed
 from service.api.errors import ApiError, Fault, refused
 from service.api.unhurried import in_thread
 
@@ -36,8 +37,9 @@ async def uploaded(request: Request, bytes_max: int) -> AsyncIterator[IO[bytes]]
     """The request's body, or the field `file` of a form, as a file without a name that is gone after the block.
 
     Raises:
-        ApiError: too_large, or invalid: the body is of a kind that is no such file.
+        ApiError: too_large, unsupported_media_type (it is compressed), or invalid: a kind that is no such file.
     """
+    refuse_compressed(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind in _REFUSED:
         message = f"must be text/csv, or {_FORM} with a field {FIELD}"
@@ -89,6 +91,7 @@ def _place_of(form: IO[bytes], content_type: str) -> tuple[int, int]:
         raise missing
     mark = b"--" + boundary.encode()
     with mmap.mmap(form.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        found: tuple[int, int] | None = None
         place = 0 if data[: len(mark)] == mark else data.find(b"\r\n" + mark) + 2
         for _ in range(PARTS_MAX):
             begin = place + len(mark) + 2
@@ -98,6 +101,10 @@ def _place_of(form: IO[bytes], content_type: str) -> tuple[int, int]:
                 break
             header = BytesHeaderParser().parsebytes(data[begin : body + 4])
             if header.get_param("name", header="content-disposition") == FIELD:
-                return body + 4, max(end, body + 4)
+                if found is not None:
+                    raise refused([Fault(FIELD, "is there more than once; send one file a request", "repeated_part")])
+                found = body + 4, max(end, body + 4)
             place = end + 2
-    raise missing
+    if found is None:
+        raise missing
+    return found

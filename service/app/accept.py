@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec import Raw
 
+from service.app.exact_json import JsonError, RepeatedKey, loads
 from service.core.events.decode import Rejected, Rules, decode
 from service.core.events.model import Event
 
@@ -21,7 +22,26 @@ _PLACED: Final = re.compile(r"(.*) - at `\$\.?([^`]*)`\.", re.DOTALL)
 _MISSING: Final = re.compile(r"(?:.*: )?Object missing required field `([^`]+)`\.?", re.DOTALL)
 _FORM: Final = "The event does not have the form of its type: "
 _ENVELOPE: Final = "The envelope is not a CloudEvent: "
-_OTHER_FORMAT: Final = "is no CloudEvent: it needs specversion, type, id, time and data"
+_NO_EVENT: Final = "The record is no CloudEvent:"
+_OTHER_FORMAT: Final = "is no CloudEvent: it must be a JSON object with specversion, type, id, time and data"
+_EXPECTED: Final = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
+#: What the decoder calls the kinds of JSON.
+_KINDS: Final = {
+    "str": "a text",
+    "int": "a whole number",
+    "float": "a number",
+    "int | float": "a number",
+    "bool": "true or false",
+    "object": "an object",
+    "array": "a list",
+    "null": "null",
+    "datetime": "an instant as text such as 2024-02-29T12:00:00Z",
+}
+_SENTENCES: Final = {
+    "Invalid RFC3339 encoded datetime": "must be RFC 3339 with an offset, such as 2024-02-29T12:00:00Z",
+    "is missing": "is required",
+}
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 class _Traced(msgspec.Struct):
@@ -41,7 +61,15 @@ class EventFault(NamedTuple):
 
 
 class NoList(Exception):
-    """The body is no JSON array; the message says what it is."""
+    """The body is no JSON array; the message says what it must be."""
+
+
+class NoJson(Exception):
+    """The body is no JSON that can be taken: a path, or `body`, and a sentence that says what to mend."""
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 def split_events(body: bytes) -> list[bytes]:
@@ -49,13 +77,50 @@ def split_events(body: bytes) -> list[bytes]:
 
     Raises:
         NoList: the body is something else.
-        msgspec.DecodeError: it is no JSON.
+        NoJson: it is no JSON.
     """
+    if not body.strip():
+        raise NoJson("body", f"is empty; send a JSON array of 1 to {EVENTS_MAX} CloudEvents")
     try:
         return [bytes(one) for one in _several.decode(body)]
     except msgspec.ValidationError:
-        msg = "must be a JSON array of CloudEvents"
+        msg = f"must be a JSON array of 1 to {EVENTS_MAX} CloudEvents; put a single event into [ ]"
         raise NoList(msg) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise _why_no_json(body) from None
+
+
+def _why_no_json(body: bytes) -> NoJson:
+    """The most telling reason, found by a reader that takes a little more."""
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        return NoJson("body", f"must be JSON in UTF-8; byte {error.start + 1} is none")
+    if text.startswith("\ufeff"):
+        return NoJson("body", "must be JSON without a byte order mark before it")
+    try:
+        found = loads(text)
+    except JsonError as error:
+        return NoJson("body", str(error))
+    place = _half_pair(found)
+    if place is not None:
+        return NoJson(place, "holds half a surrogate pair; send the whole character, or leave it out")
+    return NoJson("body", "must be JSON in UTF-8, nested less deeply")
+
+
+def _half_pair(found: object) -> str | None:
+    """Where a text that is no Unicode stands; without recursion, for the JSON may be deep."""
+    waiting: list[tuple[str, object]] = [("", found)]
+    while waiting:
+        path, value = waiting.pop()
+        if isinstance(value, str) and _SURROGATE.search(value):
+            return path
+        if isinstance(value, dict):
+            waiting += [(f"{path}.{key}", key) for key in value]
+            waiting += [(f"{path}.{key}", one) for key, one in value.items()]
+        elif isinstance(value, list):
+            waiting += [(f"{path}[{index}]", one) for index, one in enumerate(value)]
+    return None
 
 
 def faults_of_events(events: Sequence[bytes], rules: Rules, now: int) -> list[EventFault]:
@@ -73,7 +138,20 @@ def faults_of_events(events: Sequence[bytes], rules: Rules, now: int) -> list[Ev
             faults.append(_fault(index, found))
         elif not isinstance(found, Event):
             faults.append(EventFault(f"[{index}]", _OTHER_FORMAT, "invalid_data"))
+        elif (repeat := _repeat(raw)) is not None:
+            faults.append(EventFault(f"[{index}]", repeat, "invalid_json"))
     return faults
+
+
+def _repeat(raw: bytes) -> str | None:
+    """What is wrong with a good event that names a key twice, of which one would be lost silently."""
+    try:
+        loads(raw, allow_repeats=False)
+    except RepeatedKey as error:
+        return f"{error}; each key must stand there once"
+    except JsonError:
+        return None  # in what the decoder passes over, too
+    return None
 
 
 def has_trace(raw: bytes) -> bool:
@@ -88,6 +166,10 @@ def has_trace(raw: bytes) -> bool:
 def _fault(index: int, why: Rejected) -> EventFault:
     """The decoder's sentence, taken apart into place and message."""
     error, start = why.error, f"[{index}]"
+    if error.startswith(_NO_EVENT):
+        return EventFault(start, _OTHER_FORMAT, why.reason)
+    if why.reason == "invalid_json":
+        return EventFault(start, "must be JSON in UTF-8", why.reason)
     for prefix, inner in ((_FORM, ".data"), (_ENVELOPE, "")):
         if error.startswith(prefix):
             said = error.removeprefix(prefix)
@@ -97,9 +179,22 @@ def _fault(index: int, why: Rejected) -> EventFault:
             if missing:
                 path, message = f"{path}.{missing[1]}".lstrip("."), "is required"
             dot = "." if path and not path.startswith("[") else ""
-            return EventFault(f"{start}{inner}{dot}{path}", message.rstrip("."), why.reason)
+            return EventFault(f"{start}{inner}{dot}{path}", _in_words(message.rstrip("."), path), why.reason)
     named = _NAMED.fullmatch(error)
     if named is None:
         return EventFault(start, error.rstrip("."), why.reason)
     inner = "" if named[1] in _ATTRIBUTES else ".data"
-    return EventFault(f"{start}{inner}.{named[1]}{named[2]}", named[3].rstrip("."), why.reason)
+    return EventFault(f"{start}{inner}.{named[1]}{named[2]}", _in_words(named[3].rstrip(".")), why.reason)
+
+
+def _in_words(message: str, path: str = "") -> str:
+    """The driver's message as a sentence that says what the field must be."""
+    if path == "specversion":
+        return 'must be "1.0"'
+    expected = _EXPECTED.fullmatch(message)
+    if expected is None:
+        return _SENTENCES.get(message, message)
+    is_optional = expected[1].endswith(" | null")
+    kind = expected[1].removesuffix(" | null")
+    needed = _KINDS.get(kind, kind) + (" or null" if is_optional else "")
+    return f"must be {needed}; it is {_KINDS.get(expected[2], expected[2])}"

@@ -13,6 +13,10 @@ class JsonError(ValueError):
     """The text is no JSON that the service takes; the message is a sentence that says why."""
 
 
+class RepeatedKey(JsonError):
+    """An object names a key twice."""
+
+
 _ENCODER: Final = msgspec.json.Encoder(decimal_format="number")
 _SORTED: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
@@ -82,7 +86,7 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for key, value in pairs:
         if key in found:
             msg = f'The JSON names the key "{_printable(key)}" twice in one object'
-            raise JsonError(msg)
+            raise RepeatedKey(msg)
         found[key] = value
     return found
 

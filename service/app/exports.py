@@ -28,8 +28,10 @@ ID: Final = "id"
 COUNT: Final = "count"
 MONEY: Final = "money"
 
-#: A spreadsheet takes a text that begins so for a formula or for a command (ASVS 1.2.10).
-_DANGEROUS: Final = frozenset("=+-@\t\r\0")
+#: A spreadsheet takes a text that begins so for a formula or for a command (ASVS 1.2.10); East Asian ones read the wide
+#: forms alike.
+_DANGEROUS: Final = frozenset("=+-@\t\r\n\0\uff1d\uff0b\uff0d\uff20")
+_BLANK: Final = (" ", "\t")
 _TO_QUOTE: Final = re.compile('[",\r\n]')
 
 #: A column of what the database holds, or of cells.
@@ -217,12 +219,19 @@ def _written(kind: str, cells: Values) -> list[str]:
     texts = list(cells)
     if kind == TEXT and not _DANGEROUS.isdisjoint({text[:1] for text in texts}):
         texts = list(map(_harmless, texts))
+    if kind == ID and any(text[:1] in _BLANK or text[-1:] in _BLANK for text in texts):
+        return list(map(_quoted_if_blank, texts))
     return [_quoted(text) for text in texts] if _TO_QUOTE.search("".join(texts)) else texts
 
 
 def _harmless(text: str) -> str:
     """The text, with a leading ' where a spreadsheet would run it; numbers never come here: their minus is none."""
     return f"'{text}" if text[:1] in _DANGEROUS else text
+
+
+def _quoted_if_blank(text: str) -> str:
+    """An id with blanks around it in quotes, or an import would take them away."""
+    return f'"{text.replace(chr(34), chr(34) * 2)}"' if text[:1] in _BLANK or text[-1:] in _BLANK else _quoted(text)
 
 
 def _quoted(text: str) -> str:

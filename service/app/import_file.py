@@ -27,11 +27,26 @@ EMAIL_CHARACTERS_MAX: Final = 320
 BY_ID: Final = "id"
 BY_EMAIL: Final = "email"
 WAYS: Final = (BY_ID, BY_EMAIL)
-#: What the header line calls them, the most telling first.
-HEADERS: Final = {"customer_id": BY_ID, "external_id": BY_ID, "id": BY_ID, "email": BY_EMAIL}
+#: What the header line calls them, the most telling first; case, spaces, hyphens and underscores do not matter.
+HEADERS: Final = {
+    "customer_id": BY_ID,
+    "external_id": BY_ID,
+    "id": BY_ID,
+    "email": BY_EMAIL,
+    "email_address": BY_EMAIL,
+    "mail": BY_EMAIL,
+}
+#: As what a file that has none of them is told to call its column.
+CALLED: Final = {BY_ID: "customer_id, external_id, id", BY_EMAIL: "email"}
+_BETWEEN_WORDS: Final = re.compile(r"[\s_-]+")
+_FOLDED: Final = {name.replace("_", ""): name for name in HEADERS}
+#: A cell that may well name a column, and one that hardly does.
+_WORDS: Final = re.compile(r"[^\W\d_]+(?:[\s_.-]+[^\W\d_]+)*")
+_NO_NAME: Final = re.compile(r"[\d@]")
 
 _SEPARATORS: Final = ",;\t"
 _QUOTED: Final = re.compile(r'"[^"]*"?')
+_BLANK: Final = (" ", "\t")
 _EMAIL: Final = re.compile(r"[^@\s\0]+@[^@\s\0]+")
 #: As what bytes that are no UTF-8 are read.
 _NO_UTF8: Final = re.compile("[\udc80-\udcff]")
@@ -116,36 +131,52 @@ class ImportFile:
         with _Text(self._file) as text:
             lines = _Lines(text)
             first = next((line for line in lines if line.strip("\r\n")), None)
+            lines.begin_row()
+            second = next((line for line in lines if line.strip("\r\n")), "")
         if first is None:
             msg = "holds no rows; each row names a customer by id or by e-mail address"
             raise FileRefused(msg)
         for separator in _SEPARATORS:
-            names = [name.strip().lower() for name in _cells_of(first, separator)]
+            names = _column_names(_cells_of(first, separator))
             known = [name for name in HEADERS if name in names]
             wanted = [name for name in known if by in (None, HEADERS[name])]
             if wanted:
                 return _Layout(separator, names.index(wanted[0]), HEADERS[wanted[0]], has_header=True)
             if known:
-                called = ", ".join(name for name, way in HEADERS.items() if way == by)
-                msg = f"line 1: has no column {called}; it has {', '.join(known)}"
+                msg = f"line 1: has no column {CALLED[by or BY_ID]}; it has {', '.join(known)}"
                 raise FileRefused(msg)
         bare = _QUOTED.sub("", first)
         separator = next((one for one in _SEPARATORS if one in bare), ",")
-        value = (_cells_of(first, separator) or [""])[0].strip()
+        cells = _cells_of(first, separator)
+        if by is None and _names_columns(cells, _cells_of(second, separator)):
+            msg = (
+                f'line 1: "{cells[0].strip()[:100]}" seems to name a column, and none that is known; call the column '
+                f"{CALLED[BY_ID]} or {CALLED[BY_EMAIL]}, or say with ?by=id or ?by=email that this line is a row, too"
+            )
+            raise FileRefused(msg)
+        value = (cells or [""])[0].strip()
         return _Layout(separator, 0, by or (BY_EMAIL if _EMAIL.fullmatch(value) else BY_ID), has_header=False)
 
     def _all_rows(self) -> Iterator[Row]:
         """Every row but the header and blank ones."""
         with _Text(self._file) as text:
-            rows = _records(_Lines(text), self._layout.separator)
+            lines = _Lines(text)
+            rows = _records(lines, self._layout.separator)
             if self._layout.has_header:
                 next(rows)
             for line, cells, fault in rows:
                 if fault is not None:
                     yield Row(line, "", fault)
                 elif cells:
-                    value = cells[self._layout.column].strip(" \t") if self._layout.column < len(cells) else ""
+                    value = cells[self._layout.column] if self._layout.column < len(cells) else ""
+                    if value[:1] in _BLANK or value[-1:] in _BLANK:
+                        value = self._trimmed(value, lines)
                     yield Row(line, value, _fault_of(self.by, value))
+
+    def _trimmed(self, value: str, lines: _Lines) -> str:
+        """The cell without the blanks around it, which belong to an id that is written in quotes."""
+        is_quoted = '"' + value.replace('"', '""') + '"' in lines.row
+        return value if is_quoted and self.by == BY_ID and value.strip() else value.strip(" \t")
 
 
 class _Text:
@@ -167,6 +198,7 @@ class _Lines:
 
     Attributes:
         first: the number of the line in which the row at hand begins.
+        row: the row at hand as it stands in the file.
     """
 
     def __init__(self, text: io.TextIOWrapper) -> None:
@@ -175,7 +207,7 @@ class _Lines:
 
     def begin_row(self) -> None:
         """What comes next is another row."""
-        self._left, self.first = ROW_CHARACTERS_MAX, self._number + 1
+        self._left, self.first, self.row = ROW_CHARACTERS_MAX, self._number + 1, ""
 
     def __iter__(self) -> Iterator[str]:
         return self
@@ -197,6 +229,7 @@ class _Lines:
         if not line.isascii() and _NO_UTF8.search(line):
             msg = f"line {self._number}: is no UTF-8; save the file as CSV in UTF-8"
             raise FileRefused(msg)
+        self.row += line
         return line
 
 
@@ -221,6 +254,23 @@ def _records(lines: _Lines, separator: str) -> Iterator[tuple[int, list[str], st
 
 def _cells_of(line: str, separator: str) -> list[str]:
     return next(csv.reader([line], delimiter=separator), [])
+
+
+def _column_names(cells: list[str]) -> list[str]:
+    """What HEADERS calls each column, "" where that is none of them; a name as it stands there comes before others."""
+    exact = [cell.strip().lower() for cell in cells]
+    folded = [_FOLDED.get(_BETWEEN_WORDS.sub("", name), "") for name in exact]
+    return [
+        name if name in HEADERS else "" if other in exact else other for name, other in zip(exact, folded, strict=True)
+    ]
+
+
+def _names_columns(cells: list[str], below: list[str]) -> bool:
+    """Whether the first row seems to be a header: words alone, above what is an address or has digits."""
+    named = [cell.strip() for cell in cells if cell.strip()]
+    if not named or not all(_WORDS.fullmatch(cell) for cell in named):
+        return False
+    return _NO_NAME.search((below or [""])[0]) is not None or any("@" in cell for cell in below)
 
 
 def _fault_of(by: str, value: str) -> str | None:

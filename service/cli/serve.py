@@ -9,6 +9,7 @@ import typer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from service.adapters.kafka.options import connection_options
+from service.adapters.postgres.pulse import watched
 from service.bootstrap import open_database
 from service.cli.run import run_role
 from service.clock import make_clock
@@ -32,15 +33,18 @@ def serve(
 async def _serve(settings: Settings, host: str, port: int, stop: asyncio.Event) -> None:
     from service.api.app import build_app
     from service.api.server import serve_api
+    from service.api.tidying import tidying
 
     async def broker_check() -> None:
         await check_broker(settings)
 
     database = open_database(settings, "serve", pool_size=CONNECTIONS)
+    probe = open_database(settings, "serve-pulse", pool_size=1)
     try:
         app = build_app(settings, database, make_clock(settings.fixed_clock), broker_check)
         try:
-            await serve_api(app, app.state.traffic, host, port, stop)
+            async with watched(database, probe, settings.database_silence_seconds_max), tidying(database):
+                await serve_api(app, app.state.traffic, host, port, stop)
         finally:
             await app.state.intake.publisher.close()
             await app.state.broker.close()

@@ -101,6 +101,11 @@ class TestCells:
             "@x",
             "\tx",
             "\rx",
+            "\nx",
+            "\uff1d1+1",
+            "\uff0b1",
+            "\uff0d1",
+            "\uff20x",
             "a=1",
             "'=1",
             'say "hi"',
@@ -114,7 +119,7 @@ class TestCells:
         await add_members(api.database, segment, people)
         rows = await exported(api, segment, "fields=external_id,name")
 
-        expected = [f"'{name}" if name[0] in "=+-@\t\r" else name for name in names]
+        expected = [f"'{name}" if name[0] in "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20" else name for name in names]
         assert rows[1:] == [list(row) for row in zip(names, expected, strict=True)]
 
     async def test_byte_order_mark(self, api: Api) -> None:

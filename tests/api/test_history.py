@@ -100,7 +100,6 @@ class TestHistory:
             ({"from": day(25)}, [C_1, A_4, A_3, B_2]),
             ({"to": day(20)}, [A_2, B_1, A_1]),
             ({"from": day(20), "to": day(30)}, [A_3, B_2, A_2]),
-            ({"from": day(50), "to": day(30)}, []),
             ({"from": day(20)[:10], "to": day(20)[:10]}, [A_2]),
             ({"from": day(21)[:10], "to": day(30)[:10], "change": "joined"}, [A_3]),
         ],
@@ -201,6 +200,10 @@ class TestHistory:
             ({"cursor": "x"}, "cursor"),
             ({"cursor": "\u00e9"}, "cursor"),
             ({"until": "2023-01-01"}, "until"),
+            ({"customer_id": "a\0b"}, "customer_id"),
+            ({"customer_id": str(UUID(int=0))}, "customer_id"),
+            ({"from": day(50), "to": day(30)}, "from"),
+            ({"from": "2023-01-02", "to": "2023-01-01"}, "from"),
         ],
     )
     async def test_refused(self, shared: Api, query: dict[str, str], place: str) -> None:

@@ -141,6 +141,23 @@ class TestBodies:
 
         assert response.status_code == 201
 
+    @pytest.mark.parametrize("coding", ["gzip", "br, gzip", "nonsense"])
+    async def test_compressed(self, shared: Api, coding: str) -> None:
+        """A compressed body is a 415 that says so; it is not read."""
+        response = await shared.send("POST", content=around(b"{}"), headers={"content-encoding": coding})
+
+        problem = Problem.model_validate(response.json())
+        assert response.status_code == 415
+        assert [fault.path for fault in problem.errors] == ["content-encoding"]
+        assert response.headers["accept-encoding"] == "identity"
+
+    async def test_empty(self, shared: Api) -> None:
+        """A body that is missing is a 400 that says what it must have."""
+        response = await shared.send("POST")
+
+        assert response.status_code == 400
+        assert response.json()["message"] == "body: is missing; send a JSON object with segment_name"
+
     async def test_the_token_comes_first(self, shared: Api) -> None:
         """Who may not write learns nothing about the body, and cannot make the service read it."""
         for headers, status in (({}, 401), (bearer(token()), 403)):

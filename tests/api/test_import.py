@@ -276,4 +276,8 @@ class TestToken:
 async def _published(api: Api) -> list[str]:
     async with api.database.session() as connection:
         rows = await connection.fetch("SELECT payload FROM outbox ORDER BY id")
-    return [json.loads(value or b"")["external_id"] for (payload,) in rows for _, _, value, _ in decode_outbox(payload)]
+    return [
+        json.loads(value or b"")["external_id"]
+        for (payload,) in rows
+        for _, _, value, _ in decode_outbox(payload, "membership")
+    ]

@@ -62,6 +62,60 @@ class TestForms:
         assert (file.by, file.rows, file.faulty, file.repeated) == (BY_ID, 3, 0, 0)
         assert values(file) == ["C-1", "C-2", "C-3"]
 
+    @pytest.mark.parametrize("name", ["Customer ID", "customer-id", "CustomerId", "EXTERNAL ID", " Id "])
+    def test_headers_of_ids(self, name: str) -> None:
+        """The names of columns of ids, however they are put together."""
+        assert values(read(f"{name}\nC-1\n")) == ["C-1"]
+        assert read(f"city;{name}\nx;C-1\n").by == BY_ID
+
+    @pytest.mark.parametrize(
+        "name", ["E-Mail", "EMail", "e mail", "email address", "E-Mail-Address", "Mail", '"Email"']
+    )
+    def test_headers_of_addresses(self, name: str) -> None:
+        """The names of columns of e-mail addresses, however they are put together."""
+        file = read(f"{name}\na@b.c\n")
+
+        assert (file.by, values(file)) == (BY_EMAIL, ["a@b.c"])
+
+    @pytest.mark.parametrize(
+        "body", ["Kunde\nC-1\n", "Kunden Nummer\n17\n", "Adresse\na@b.c\n", "Wer,Wo\nx,a@b.c\n", '"Kontakt"\n"1"\n']
+    )
+    def test_unknown_headers(self, body: str) -> None:
+        """What seems to name a column that nobody knows is no customer: the file is refused with what to do."""
+        with pytest.raises(FileRefused, match="seems to name a column, and none that is known") as caught:
+            read(body)
+
+        assert "call the column customer_id, external_id, id or email" in str(caught.value)
+        assert "?by=id" in str(caught.value)
+        assert read(body, BY_ID).rows == 2
+
+    @pytest.mark.parametrize("body", ["rich\npoor\n", "ada", "C-1\nada\n", "Ada,Rome\nBob,Oslo\n", "ada\n\nbob\n"])
+    def test_ids_of_words(self, body: str) -> None:
+        """Ids may be words like others."""
+        assert read(body).by == BY_ID
+        assert values(read(body))[0] == body.replace(",", "\n").splitlines()[0]
+
+    def test_blanks_in_quotes(self) -> None:
+        """Blanks around an id belong to it where it stands in quotes; else, and around addresses, they go."""
+        assert values(read('id,x\n" C-1 ",1\n C-1 ,2\n"\tC-2",3\n" a ""b"" ",4\n')) == [
+            " C-1 ",
+            "C-1",
+            "\tC-2",
+            ' a "b" ',
+        ]
+        assert values(read('email\n" a@b.c "\n')) == ["a@b.c"]
+        assert read('id\n"  "\nC-1\n').faults[0][0] == 2
+
+    async def test_exported_ids_come_back(self, api: Api, people: People) -> None:
+        """A file that was exported names the same customers when it is imported."""
+        names = [" C-1", "C-1", "C-1 ", "\tC-2", 'a "b" ', "x,y", "two\nlines", "=1", "'q"]
+        first, second = [(await api.create(segment_type="static", criteria={}))["id"] for _ in range(2)]
+        await api.send("POST", f"/{first}/customers", json={"customer_ids": names})
+        exported = await api.send("GET", f"/{first}/export")
+        await done(api, second, exported.content)
+
+        assert sorted(await people.members(second)) == sorted(names)
+
     def test_separators_within_ids(self) -> None:
         """What stands within quotes separates nothing."""
         assert values(read('id\n"a;b"\n"c,d"\n')) == ["a;b", "c,d"]
@@ -208,6 +262,28 @@ class TestUploads:
             assert response.json()["data"]["added"] == 1
 
         assert await people.members(segment) == ["C-0", "C-1", "C-2"]
+
+    async def test_two_files(self, shared: Api) -> None:
+        """A form with two files is refused, not half of it imported."""
+        segment = (await shared.create(segment_type="static", criteria={}))["id"]
+        files = [
+            ("file", ("a.csv", b"id\nC-1\n", "text/csv")),
+            ("x", ("", b"1")),
+            ("file", ("b.csv", b"C-2", "text/csv")),
+        ]
+        response = await shared.send("POST", f"/{segment}/import", files=files)
+
+        assert response.status_code == 422, response.text
+        assert [fault["path"] for fault in response.json()["errors"]] == ["file"]
+        assert (await shared.send("GET", f"/{segment}/pins")).json()["data"]["total"] == 0
+
+    async def test_compressed(self, shared: Api) -> None:
+        """A compressed file is a 415 that says what to do."""
+        segment = (await shared.create(segment_type="static", criteria={}))["id"]
+        response = await send(shared, segment, b"C-1\n", headers={"content-encoding": "gzip"})
+
+        assert response.status_code == 415
+        assert response.headers["accept-encoding"] == "identity"
 
     @pytest.mark.parametrize(
         ("content_type", "body"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -180,6 +182,21 @@ async def test_provider_stalls(provider: Provider, monkeypatch: pytest.MonkeyPat
     rules.now += KEYS_SECONDS_MAX + 1
 
     assert (await rules.rules.accept(token)).sub == "u-1"
+
+
+async def test_provider_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider that takes connections and says nothing, from the start on: nobody waits for the others' turns."""
+    monkeypatch.setattr(jwks, "FETCH_SECONDS_MAX", 1)
+    monkeypatch.setattr(jwks, "KEYS_PAUSE_SECONDS", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        keys = KeySet(f"http://127.0.0.1:{silent.getsockname()[1]}/jwks.json")
+        rules = TokenRules(None, CLAIMS["iss"], CLAIMS["aud"], keys)
+        started = time.monotonic()
+        asked = (rules.accept(signed(RSA, "r", "RS256")) for _ in range(10))
+        found = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert {type(one) for one in found} == {KeysUnavailable}
+    assert time.monotonic() - started < 2
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,12 @@ class TestRedrive:
 
         assert (response.status_code, sent.records) == (422, [])
 
+    async def test_paths_are_written_as_elsewhere(self, api: Api, sent: Sent) -> None:
+        """An id that is none is named by its place in the list, in brackets."""
+        response = await api.send("POST", f"{PATH}/redrive", json={"ids": [1, "a", 0]})
+
+        assert [fault["path"] for fault in response.json()["errors"]] == ["ids[1]", "ids[2]"]
+
     async def test_broker_away(self, api: Api, sent: Sent) -> None:
         """Without a broker the answer is 503, and nothing is marked."""
         await api.run(INSERT, count=1)

@@ -20,7 +20,7 @@ from service.adapters.postgres.operation_tables import idempotency_keys
 KEY_HOURS_MAX: Final = 24
 #: How long a request that was cut short keeps its repetition waiting.
 LEASE_SECONDS: Final = 120
-#: Expired keys are removed as new ones come, some at a time.
+#: Expired keys are removed as new ones come and now and then, some at a time.
 FORGOTTEN_AT_ONCE: Final = 100
 
 _key: Final = idempotency_keys.c
@@ -66,7 +66,7 @@ async def claim(connection: AsyncConnection, owner: str, key: str, fingerprint: 
         KeyReused: the key came with another request.
         KeyBusy: the request is running.
     """
-    await _forget_expired(connection)
+    await forget_expired(connection)
     fresh = Claim(uuid4(), uuid4())
     new = {"owner": owner, "key": key, "id": fresh.id, "lease": fresh.lease, "fingerprint": fingerprint}
     await connection.execute(delete(idempotency_keys).where(_key.owner == owner, _key.key == key, _EXPIRED))
@@ -104,7 +104,8 @@ async def release(connection: AsyncConnection, claim: Claim) -> None:
     await connection.execute(ended.values(leased_at=func.to_timestamp(0)))
 
 
-async def _forget_expired(connection: AsyncConnection) -> None:
+async def forget_expired(connection: AsyncConnection) -> int:
+    """Removes up to FORGOTTEN_AT_ONCE keys that have expired; gives their number."""
     places = tuple_(_key.owner, _key.key)
     some = select(_key.owner, _key.key).where(_EXPIRED).limit(FORGOTTEN_AT_ONCE).with_for_update(skip_locked=True)
-    await connection.execute(delete(idempotency_keys).where(places.in_(some)))
+    return (await connection.execute(delete(idempotency_keys).where(places.in_(some)))).rowcount

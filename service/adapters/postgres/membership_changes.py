@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import structlog
 from sqlalchemy import text
@@ -29,9 +29,13 @@ LOOKS_MAX: Final = 3
 
 IS_WAITING: Final = "SELECT EXISTS (SELECT FROM membership_changes)"
 
-#: How long the oldest change has waited; no row where none does.
-WAITED: Final = "SELECT extract(epoch FROM clock_timestamp() - recorded_at) FROM membership_changes ORDER BY id LIMIT 1"
-IS_PUBLISHING: Final = "SELECT EXISTS (SELECT FROM outbox)"
+#: Age of the oldest row; age and changes of the newest one. No row where none waits.
+WAITING: Final = """
+SELECT extract(epoch FROM clock_timestamp() - o.recorded_at), extract(epoch FROM clock_timestamp() - n.recorded_at),
+    n.changes
+FROM (SELECT recorded_at FROM membership_changes ORDER BY id LIMIT 1) o,
+    (SELECT recorded_at, changes FROM membership_changes ORDER BY id DESC LIMIT 1) n
+"""
 
 NOTE: Final = """
 INSERT INTO membership_changes
@@ -74,10 +78,9 @@ UPDATE customer_segment_memberships m SET
 FROM placed u
 CROSS JOIN LATERAL (
     SELECT ctid AS place FROM customer_segment_memberships
-    WHERE customer_id = u.customer_id AND segment_id = u.segment_id AND ordinal = u.ordinal - 1 AND left_at IS NULL
-    OFFSET 0
+    WHERE customer_id = u.customer_id AND segment_id = u.segment_id AND ordinal = u.ordinal - 1 OFFSET 0
 ) k
-WHERE u.ordinal % 2 = 0 AND u.before IS NULL AND m.ctid = k.place
+WHERE u.ordinal % 2 = 0 AND u.before IS NULL AND m.ctid = k.place AND m.left_at IS NULL
 """  # noqa: S608 - built from constants
 
 #: Begins stays, those that have ended since included; after CLOSE, for nobody has two open ones.
@@ -99,15 +102,18 @@ async def is_waiting(connection: Any) -> bool:
     return bool(await connection.fetchval(IS_WAITING))
 
 
-async def waited_seconds(connection: Any) -> float | None:
-    """How long the oldest change has waited; None where none does."""
-    waited = await connection.fetchval(WAITED)
-    return None if waited is None else float(waited)
+class Waiting(NamedTuple):
+    """Changes that wait: the ages of the oldest and the newest row, in seconds, and how many the newest one holds."""
+
+    oldest_seconds: float
+    newest_seconds: float
+    newest_changes: int
 
 
-async def is_publishing(connection: Any) -> bool:
-    """Whether anything waits to be published."""
-    return bool(await connection.fetchval(IS_PUBLISHING))
+async def look(connection: Any) -> Waiting | None:
+    """What waits; None where nothing does."""
+    row = await connection.fetchrow(WAITING)
+    return None if row is None else Waiting(float(row[0]), float(row[1]), row[2])
 
 
 async def note(connection: Any, transitions: Sequence[Transition], recorded_at: int) -> None:

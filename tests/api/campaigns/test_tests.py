@@ -60,7 +60,7 @@ async def test_addresses(campaigns: Campaigns, server: Server) -> None:
     made = (await campaigns.create())["id"]
 
     response = await campaigns.act(made, "test", json={"addresses": ["a@example.com", "b@other.example", "nonsense"]})
-    assert faults(response) == {"addresses.1": "domain_not_allowed", "addresses.2": "invalid_address"}
+    assert faults(response) == {"addresses[1]": "domain_not_allowed", "addresses[2]": "invalid_address"}
     many = [f"a{number}@example.com" for number in range(11)]
     assert (await campaigns.act(made, "test", json={"addresses": many})).status_code == 422
     assert (await campaigns.act(made, "test", json={"addresses": []})).status_code == 422

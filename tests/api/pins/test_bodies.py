@@ -57,6 +57,28 @@ class TestBodies:
 
         assert response.status_code in (400, 422)
 
+    @pytest.mark.parametrize(("method", "path"), [("POST", "customers"), ("DELETE", "customers"), ("DELETE", "pins")])
+    @pytest.mark.parametrize("body", [b"", b"  ", b"\n"])
+    async def test_empty(self, shared: Api, method: str, path: str, body: bytes) -> None:
+        """A body that is announced and has nothing in it is a 400 that says what it must have."""
+        headers = {"content-type": "application/json"}
+        response = await shared.send(method, f"/{uuid4()}/{path}", content=body, headers=headers)
+
+        assert response.status_code == 400, response.text
+        fault = {"path": "body", "message": "is missing; send a JSON object with customer_ids", "code": "missing"}
+        assert response.json()["errors"] == [fault]
+
+    async def test_an_empty_body_unpins_nobody(self, api: Api) -> None:
+        """Who announces a body and loses it removes no pins; who sends none means all."""
+        segment = (await api.create(segment_type="static", criteria={}))["id"]
+        await api.send("POST", f"/{segment}/customers", json=ids("C-1", "C-2"))
+        lost = await api.send("DELETE", f"/{segment}/pins", headers={"content-type": "application/json"})
+        left = (await api.send("GET", f"/{segment}/pins")).json()["data"]["total"]
+        none = await api.send("DELETE", f"/{segment}/pins")
+
+        assert (lost.status_code, left) == (400, 2)
+        assert (none.status_code, none.json()["data"]["removed"]) == (200, 2)
+
     async def test_as_many_as_are_allowed(self, api: Api, people: People) -> None:
         """10,000 ids of 128 characters fit into one request, even where JSON takes twelve bytes for each character."""
         segment = await api.create(status="draft")

@@ -44,6 +44,16 @@ class TestLimits:
 
         assert (code, "slowly" in said) == (1013, True)
 
+    async def test_stalled_reader(self, live: Live, publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Who reads nothing for a while is closed with 1013, too, long before too much waits."""
+        monkeypatch.setattr(live_route, "SEND_SECONDS_MAX", 0.5)
+        async with live.connect(max_queue=1) as stalled:
+            await publisher.send([A] * 600, name="x" * 20_000)
+            await asyncio.sleep(2)
+            code, said = await goodbye(stalled)
+
+        assert (code, "slowly" in said) == (1013, True)
+
     async def test_who_never_reads(self, live: Live, publisher: Publisher, monkeypatch: pytest.MonkeyPatch) -> None:
         """Who does not even take the goodbye is forgotten all the same, and the reading stops."""
         monkeypatch.setattr(hub, "WAITING_MAX", 400)
