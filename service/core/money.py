@@ -20,6 +20,9 @@ def parse_minor_units(raw: bytes) -> int:
     Raises:
         ValueError: a sentence that says what an amount must be.
     """
+    whole, _, cents = raw.partition(b".")
+    if len(cents) == 2 and len(whole) <= 10 and whole.isdigit() and cents.isdigit():  # as nearly all of them are
+        return int(whole + cents)
     plain = _PLAIN.fullmatch(raw)
     if plain:
         sign, whole, cents = plain.group(1, 2, 3) if plain.group(2) else plain.group(4, 5, 6)

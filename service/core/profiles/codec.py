@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from service.core.events.decode import rebuild
-from service.core.events.model import Location, Stamp
+from service.core.events.model import Event, Location, Stamp
 from service.core.profiles.behaviour import Behaviour
 from service.core.profiles.entries import Entries
 from service.core.profiles.profile import Profile
@@ -21,8 +21,11 @@ from service.core.profiles.series import Series, Totals
 #: The form of the state, its first byte after the checksum. States from before forms had numbers begin with a list.
 FORM: Final = 1
 _UNNUMBERED: Final = 0xDC
+_FORM_BYTE: Final = bytes((FORM,))
 _CRC_BYTES: Final = 4
 _LOCATION, _EXACT = "l", "d"
+#: Types that the encoder writes as they are; integers may be too wide for it.
+_ALREADY_PLAIN: Final = frozenset({str, bool, type(None)})
 
 
 class StateCorrupt(Exception):
@@ -59,36 +62,38 @@ _decoder: Final = msgspec.msgpack.Decoder(_State)
 def encode_state(profile: Profile) -> bytes:
     """All of the profile that has no column of its own."""
     stamps: dict[Stamp, int] = {}
-    attributes = {
-        name: (_plain(value), stamps.setdefault(stamp, len(stamps)))
-        for name, (value, stamp) in profile.attributes.items()
-    }
-    entries = profile.entries
+    attributes = {}
+    for name, (value, stamp) in profile.attributes.items():
+        plain = value if type(value) in _ALREADY_PLAIN else _plain(value)
+        attributes[name] = (plain, stamps.setdefault(stamp, len(stamps)))
+    entries, behaviour = profile.entries, profile.behaviour
     state = _State(
         profile.external_id,
         profile.first_seen_at,
         profile.registered_at,
         profile.last_login_at,
-        array("q", entries.instants).tobytes(),
-        array("q", entries.amounts).tobytes(),
+        _packed(entries.instants),
+        _packed(entries.amounts),
         bytes(entries.orders),
         profile.bought,
         list(stamps),
         attributes,
-        [(one.type, one.id, one.at, one.sequence, msgspec.json.encode(one.data), one.trace) for one in profile.pending],
-        {place: _plain_series(series) for place, series in profile.behaviour.series.items()},
-        {place: _plain_occurrences(one) for place, one in profile.behaviour.occurrences.items()},
+        [_plain_pending(one) for one in profile.pending] if profile.pending else [],
+        {place: _plain_series(one) for place, one in behaviour.series.items()} if behaviour.series else {},
+        {place: _plain_occurrences(one) for place, one in behaviour.occurrences.items()}
+        if behaviour.occurrences
+        else {},
         profile.pins,
         profile.held,
         profile.over,
     )
-    body = bytes((FORM,)) + _encoder.encode(state)
+    body = _FORM_BYTE + _encoder.encode(state)
     return crc32(body).to_bytes(_CRC_BYTES, "little") + body
 
 
 def is_intact(stored: bytes) -> bool:
     """Whether the checksum matches."""
-    return crc32(stored[_CRC_BYTES:]).to_bytes(_CRC_BYTES, "little") == stored[:_CRC_BYTES]
+    return crc32(memoryview(stored)[_CRC_BYTES:]) == int.from_bytes(stored[:_CRC_BYTES], "little")
 
 
 def decode_state(stored: bytes, profile: Profile) -> None:
@@ -116,14 +121,21 @@ def decode_state(stored: bytes, profile: Profile) -> None:
     profile.entries = Entries(_unpacked(state.instants), _unpacked(state.amounts), list(state.kinds))
     profile.bought = state.bought
     stamps = state.stamps
-    profile.attributes = {name: (_value(plain), stamps[at]) for name, (plain, at) in state.attributes.items()}
-    profile.pending = [rebuild(*one) for one in state.pending]
+    profile.attributes = {
+        name: (plain if type(plain) is not list else _value(plain), stamps[at])
+        for name, (plain, at) in state.attributes.items()
+    }
+    profile.pending = [rebuild(*one) for one in state.pending] if state.pending else []
     profile.behaviour = Behaviour()
     for place, plain in state.series.items():
         profile.behaviour.series[place] = _series(*plain)
     for place, occurred in state.occurrences.items():
         profile.behaviour.occurrences[place] = _occurrences(*occurred)
     profile.pins, profile.held, profile.over = state.pins, state.held, state.over
+
+
+def _plain_pending(one: Event) -> tuple[str, str, int, str | None, bytes, str | None]:
+    return one.type, one.id, one.at, one.sequence, msgspec.json.encode(one.data), one.trace
 
 
 def _plain_series(series: Series) -> tuple[bytes, list[Any], list[Any] | None]:
@@ -162,8 +174,12 @@ def _occurrences(instants: bytes, masks: bytes, is_settled: bool, dropped_to: in
     return found
 
 
+def _packed(instants: list[int]) -> bytes:
+    return array("q", instants).tobytes() if instants else b""
+
+
 def _unpacked(instants: bytes) -> list[int]:
-    return array("q", instants).tolist()
+    return array("q", instants).tolist() if instants else []
 
 
 def _plain(value: object) -> object:
