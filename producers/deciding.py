@@ -39,6 +39,10 @@ log = structlog.get_logger()
 #: Where more than 5 % of the first messages cannot be rendered, somebody has to look at the template.
 TRIAL: Final = 200
 TRIAL_FAILURES_MAX: Final = TRIAL // 20
+#: What becomes of messages that could be rendered.
+_RENDERED: Final = (Message.SENT, Message.LEASED)
+#: Campaigns whose templates are kept ready.
+COMPILED_MAX: Final = 200
 #: Ends where two codes met for so many times in a row, which does not happen.
 COLLISIONS_MAX: Final = 20
 #: A process that does not renew its leases for so long is taken for dead.
@@ -69,7 +73,7 @@ class Decider:
         self._addresses = campaign_key(settings, Purpose.ADDRESSES)
         self._codes = campaign_key(settings, Purpose.CODES)
         self._compiled: dict[UUID, tuple[int, CampaignTemplate]] = {}
-        self._tried: set[UUID] = set()
+        self._rendered: dict[UUID, int] = {}
 
     async def decide(self, campaign_id: UUID, limit: int, way: Way | None) -> Done:
         """Settles up to so many due messages of a campaign; `way` of a transport of our own gets leases."""
@@ -78,9 +82,9 @@ class Decider:
             campaign = await messages.live_campaign(connection, campaign_id)
             if campaign is None:
                 return Done(0, [])
-            trial = await self._left_of_trial(connection, campaign)
+            is_trial = await self._is_trial(connection, campaign)
             now = self._runtime.clock()
-            claimed = await messages.claim(connection, campaign_id, now, min(limit, trial or limit))
+            claimed = await messages.claim(connection, campaign_id, now, min(limit, TRIAL) if is_trial else limit)
             crash_point("messages-claimed")
             if claimed:
                 made = await self._settle(connection, campaign, claimed, now, way)
@@ -88,8 +92,10 @@ class Decider:
             return Done(0, [])
         crash_point("messages-committed")
         self._count(campaign, made, now)
-        if made.unrendered and trial:
-            await self._look_at_trial(campaign)
+        if is_trial:
+            self._rendered[campaign.id] += len(made.unrendered) + sum(one.state in _RENDERED for one in made.settled)
+            if made.unrendered:
+                await self._look_at_trial(campaign)
         return Done(len(claimed), made.leases)
 
     async def _settle(
@@ -132,6 +138,8 @@ class Decider:
         revision, template = self._compiled.get(campaign.id, (0, None))
         if template is None or revision != campaign.revision:
             template = self._templates.compile(campaign)
+            if len(self._compiled) >= COMPILED_MAX:
+                del self._compiled[next(iter(self._compiled))]
             self._compiled[campaign.id] = (campaign.revision, template)
         return template
 
@@ -157,14 +165,16 @@ class Decider:
                 missing = [one for one in missing if one.message_id not in free]
         return {message_id: code for message_id, code in found.items() if code is not None}
 
-    async def _left_of_trial(self, connection: Any, campaign: Campaign) -> int:
-        """How many of the campaign's first messages have not been rendered yet."""
-        if campaign.id in self._tried:
-            return 0
-        done, _ = await messages.rendered(connection, campaign.id, TRIAL)
-        if done >= TRIAL:
-            self._tried.add(campaign.id)
-        return TRIAL - done
+    async def _is_trial(self, connection: Any, campaign: Campaign) -> bool:
+        """Whether some of the campaign's first messages have not been rendered yet.
+
+        The database is asked once: where few may be written to, it has to look at all messages to find those.
+        """
+        done = self._rendered.get(campaign.id)
+        if done is None:
+            done, _ = await messages.rendered(connection, campaign.id, TRIAL)
+            self._rendered[campaign.id] = done
+        return done < TRIAL
 
     async def _look_at_trial(self, campaign: Campaign) -> None:
         """Pauses a campaign whose template does not fit too many of the first customers."""

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
+from uuid import UUID
 
 import structlog
 
@@ -16,6 +17,7 @@ from producers.scheduling import Scheduler
 from producers.sending import Sender
 from service.adapters.postgres.campaigns import attempts, schedule
 from service.adapters.postgres.campaigns.schedule import Standing
+from service.adapters.postgres.faults import AWAY
 from service.app import metrics
 from service.app.campaigns.templates import TemplateError, Templates
 from service.app.dispatch.rates import Rates
@@ -33,6 +35,8 @@ IDLE_SECONDS: Final = 1.0
 PAUSE_SECONDS_MAX: Final = 1.0
 REAP_SECONDS: Final = 2.0
 MESSAGES_MAX: Final = 500
+#: A campaign that cannot be worked on is tried again after so long.
+REST_SECONDS: Final = 5.0
 
 
 class Dispatcher:
@@ -54,6 +58,7 @@ class Dispatcher:
         self._decider = Decider(runtime, templates)
         self._scheduler = Scheduler(runtime)
         self._reaped_at = 0.0
+        self._resting: dict[UUID, float] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Runs until `stop`; any fault of the outside is waited out."""
@@ -77,12 +82,12 @@ class Dispatcher:
 
     async def _look(self) -> float:
         """Does what there is to do now; gives the seconds after which to look again."""
-        await self._reap()
+        has_acted = await self._reap()
         async with self._runtime.database.session() as connection:
-            found = await schedule.standing(connection, self._runtime.clock())
-        has_acted = False
+            found = self._awake(await schedule.standing(connection, self._runtime.clock()))
         for one in found:
-            has_acted |= await self._scheduler.look(one)
+            async with self._alone(one):
+                has_acted |= await self._scheduler.look(one)
         due = [one for one in found if one.has_due and one.campaign.state in LIVE]
         has_more = await self._decide(due)
         if has_acted or has_more:
@@ -98,17 +103,40 @@ class Dispatcher:
             limit = self._room(campaign.channel) if sender is None else sender.room
             if not limit:
                 continue
-            try:
-                done = await self._decider.decide(campaign.id, limit, None if sender is None else sender.way)
-            except TemplateError as error:
-                await self._pause(one, str(error))
-                continue
-            if sender is not None:
-                sender.take(done.leases)
-                has_more |= bool(done.claimed) and bool(sender.room)
-            else:
-                has_more |= bool(done.claimed)
+            async with self._alone(one):
+                has_more |= await self._decide_some(one, sender, limit)
         return has_more
+
+    async def _decide_some(self, one: Standing, sender: Sender | None, limit: int) -> bool:
+        try:
+            done = await self._decider.decide(one.campaign.id, limit, None if sender is None else sender.way)
+        except TemplateError as error:
+            await self._pause(one, str(error))
+            return False
+        if sender is None:
+            return bool(done.claimed)
+        sender.take(done.leases)
+        return bool(done.claimed) and bool(sender.room)
+
+    def _awake(self, found: Sequence[Standing]) -> Sequence[Standing]:
+        """Without those that have failed a moment ago."""
+        now = time.monotonic()
+        self._resting = {one: until for one, until in self._resting.items() if until > now}
+        return [one for one in found if one.campaign.id not in self._resting]
+
+    @contextlib.asynccontextmanager
+    async def _alone(self, one: Standing) -> AsyncIterator[None]:
+        """A fault in one campaign holds up no other; what concerns all of them ends the look."""
+        try:
+            yield
+        except (*AWAY, OSError, TimeoutError):
+            raise
+        except Exception as error:  # its transaction changed nothing
+            campaign_id = str(one.campaign.id)
+            self._resting[one.campaign.id] = time.monotonic() + REST_SECONDS
+            log.error(
+                "campaign passed over", campaign_id=campaign_id, error=type(error).__name__, detail=detail_of(error)
+            )
 
     def _room(self, channel: str) -> int:
         """How many messages of the topic may leave now."""
@@ -125,10 +153,10 @@ class Dispatcher:
             if found is not None:
                 await schedule.step(connection, found[0], State.PAUSED, reason="invalid_template")
 
-    async def _reap(self) -> None:
-        """Now and then: messages of processes that died."""
+    async def _reap(self) -> bool:
+        """Now and then: messages of processes that died, and of campaigns that are over; whether there is more."""
         if time.monotonic() - self._reaped_at < REAP_SECONDS:
-            return
+            return False
         self._reaped_at = time.monotonic()
         async with self._runtime.database.batch() as connection:
             back = Counter(await attempts.take_back(connection, self._runtime.clock()))
@@ -137,6 +165,10 @@ class Dispatcher:
             log.warning("leases ran out", messages=back.total())
             held: dict[tuple[str, ...], int] = {key: n for key, n in back.items() if key[1] == Message.UNCERTAIN}
             self._runtime.tally.count_all(metrics.DISPATCHED, held)
+        has_more = await self._scheduler.tidy()
+        if has_more:
+            self._reaped_at = 0.0
+        return has_more
 
 
 def _wait(found: Sequence[Standing]) -> float:

@@ -19,6 +19,10 @@ log = structlog.get_logger()
 
 MISSED: Final = "missed_window"
 SEGMENT_GONE: Final = "segment_gone"
+#: Whoever delivers could not, and asks for another attempt.
+AGAIN: Final = "retry"
+#: Ended campaigns that are seen to at once.
+ENDED_MAX: Final = 20
 
 
 class Scheduler:
@@ -42,6 +46,26 @@ class Scheduler:
         if state is State.SENDING and not standing.has_unsettled:
             return await self._end(campaign, now)
         return False
+
+    async def tidy(self) -> bool:
+        """Sees to messages that wait though their campaign has ended; whether there are more.
+
+        The rest of what was cancelled never leaves. What whoever delivers asks for again is sent again: its campaign
+        goes on.
+        """
+        async with self._runtime.database.session() as connection:
+            found = await schedule.left_behind(connection, ENDED_MAX)
+        counts = [await self._tidy(one) for one in found]
+        return len(found) == ENDED_MAX or schedule.SLICE in counts
+
+    async def _tidy(self, campaign: Campaign) -> int:
+        async with self._runtime.database.batch() as connection:
+            if campaign.is_deleted or campaign.state != State.SENT:
+                return await schedule.cancel_messages(connection, campaign.id)
+            found = await schedule.lock(connection, campaign.id, State.SENT)
+            if found is not None and await schedule.has_unsettled(connection, campaign.id):
+                await schedule.step(connection, found[0], State.SENDING, reason=AGAIN)
+        return 0
 
     async def _begin(self, campaign: Campaign, now: int) -> bool:
         """At its time: those who are members now get it, as one look finds them."""

@@ -23,7 +23,9 @@ SELECT
         OR (c.state = 'sending' AND NOT EXISTS (
             SELECT FROM campaign_messages m WHERE m.campaign_id = c.id AND m.state IN ('pending', 'deferred', 'leased')
         ))
-    )),
+     )) + (SELECT count(*) FROM customer_segment_campaigns c CROSS JOIN LATERAL (
+        SELECT FROM campaign_messages m WHERE m.campaign_id = c.id AND m.state IN ('pending', 'deferred') LIMIT 1
+     ) w WHERE c.state IN ('sent', 'cancelled', 'failed') OR c.is_deleted),
     EXISTS (SELECT FROM customer_segment_campaigns c
             WHERE c.state IN ('active', 'paused') AND NOT c.is_deleted AND c.trigger <> 'once')
 """

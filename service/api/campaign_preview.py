@@ -116,7 +116,7 @@ async def preview(request: Request, identity: Reader, campaign: CampaignPath) ->
         limited_snapshot(services.database, limit, "SEGMENTS_PREVIEW_SECONDS_MAX") as connection,
     ):
         found = await read_campaign(PostgresCampaigns(connection), campaign_id)
-        template = compiled(rules.templates, found)
+        template = await asyncio.to_thread(compiled, rules.templates, found)
         people = await _people(connection, found, body)
         names = await PostgresSegments(connection).names([found.segment_id])
         reach = await reach_of(connection, found, rules.key(Purpose.ADDRESSES))
@@ -129,11 +129,12 @@ async def preview(request: Request, identity: Reader, campaign: CampaignPath) ->
         unsubscribe_url=f"{rules.public_url or _NOWHERE}/u/preview",
         can_read_pii=identity.can(Permission.READ_PII),
     )
+    faults = await asyncio.to_thread(_faults, rules, found, services.clock())
     data = {
         "customers": shown,
         "audience": reach._asdict(),
         "warnings": [one._asdict() for one in (*warnings(found), *_lacking(rules, found))],
-        "faults": [one._asdict() for one in _faults(rules, found, services.clock())],
+        "faults": [one._asdict() for one in faults],
         "revision": found.revision,
         **_token(rules, found),
     }

@@ -161,7 +161,7 @@ async def _rendered(
         CampaignRefused: it cannot be rendered for anybody.
     """
     rules, segments = rules_of(request), PostgresSegments(connection)
-    template = compiled(rules.templates, campaign)
+    template = await asyncio.to_thread(compiled, rules.templates, campaign)
     names = await segments.names([campaign.segment_id])
     ids = await segments.member_ids(campaign.segment_id, 1) if customer_id is None else [customer_uuid(customer_id)]
     people = await people_of(connection, ids, campaign.segment_id)

@@ -244,7 +244,7 @@ async def _write(
         await store.write_facts(facts)
     kept = [profile for profile in profiles if not profile.is_erased]
     if kept:
-        await store.write_profiles(kept, {one.customer_id: next_due(one, catalogue) for one in kept})
+        await store.write_profiles(kept, {one.customer_id: _due(walked.walk, one, catalogue) for one in kept})
     orders = [one for one in walked.walk.order_changes if not one[0].is_erased]
     if orders:
         await store.write_orders(orders)
@@ -253,6 +253,14 @@ async def _write(
     if erased:
         outcome.erased.extend(walked.walk.dropped)
         await store.erase(sorted(erased))
+
+
+def _due(walk: Walk, profile: Profile, catalogue: Catalogue) -> int | None:
+    """As next_due, which the walk may have found out already."""
+    due = walk.due.get(profile.customer_id)
+    if due is None:
+        return next_due(profile, catalogue)
+    return None if due == NO_EDGE else due
 
 
 def next_due(profile: Profile, catalogue: Catalogue) -> int | None:

@@ -32,7 +32,8 @@ def from_datetime(value: datetime) -> int:
 
 def to_datetime(instant: int) -> datetime:
     """The instant in UTC."""
-    return EPOCH + timedelta(microseconds=instant)
+    seconds, micros = divmod(instant, SECOND)
+    return EPOCH + timedelta(0, seconds, micros)  # microseconds alone would be divided at greater length
 
 
 def to_text(instant: int) -> str:

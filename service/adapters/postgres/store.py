@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from io import BytesIO
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from service.adapters.postgres import batch_sql as sql
 from service.adapters.postgres import frontier, membership_changes
 from service.adapters.postgres.catalogue import load_catalogue
 from service.adapters.postgres.database import CATALOGUE_LOCK, ERASURE_LOCK
+from service.adapters.postgres.order_copy import orders_binary
 from service.app.outgoing import OutboxRow, Outgoing, encode_outbox
 from service.app.ports import DeadLetter, Offset, StoredFact, StoredProfile
 from service.core.events.model import Event
@@ -163,16 +165,17 @@ class PostgresStore:
         Raises:
             RowsMismatch: an order that should have been there was not.
         """
-        new: list[tuple[Any, ...]] = []
-        changed: list[tuple[Any, ...]] = []
-        gone = []
+        new, changed, gone = [], [], []
         for profile, (order_id, before, after) in changes:
             if after is None:
                 gone.append((profile.customer_id, order_id))
+            elif before is None:
+                new.append((profile.customer_id, order_id, after))
             else:
-                (new if before is None else changed).append(rows.order_row(profile.customer_id, order_id, after))
+                changed.append(rows.order_row(profile.customer_id, order_id, after))
         if new:
-            await self.connection.copy_records_to_table("orders", records=new, columns=rows.ORDER_COLUMNS)
+            written = BytesIO(orders_binary(new))
+            await self.connection.copy_to_table("orders", source=written, columns=rows.ORDER_COLUMNS, format="binary")
         if changed:
             names = ((*row[:5], json.dumps(row[5]), json.dumps(row[6])) for row in changed)
             await self._exactly(len(changed), sql.UPDATE_ORDERS, *zip(*names, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -109,7 +110,7 @@ async def _check(segments: SegmentStore, launch: Launch, campaign: Campaign, fau
     has_audience = not campaign.is_triggered or campaign.options.include_existing
     if has_audience and confirmation.members > confirmation.unconfirmed_max and not confirmation.is_seen:
         faults.append(_unseen(confirmation))
-    check_whole(campaign, launch.now, launch.templates, faults)
+    await asyncio.to_thread(check_whole, campaign, launch.now, launch.templates, faults)
 
 
 def _unseen(confirmation: Confirmation) -> Fault:

@@ -37,7 +37,7 @@ NEXT: Final[Mapping[State, frozenset[State]]] = {
     State.SENDING: frozenset({State.PAUSED, State.SENT, State.CANCELLED, State.FAILED}),
     State.ACTIVE: frozenset({State.PAUSED, State.SENT, State.CANCELLED}),
     State.PAUSED: frozenset({State.SENDING, State.ACTIVE, State.CANCELLED}),
-    State.SENT: frozenset(),
+    State.SENT: frozenset({State.SENDING}),  # whoever delivers asks for a message again
     State.CANCELLED: frozenset(),
     State.FAILED: frozenset(),
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +22,13 @@ from service.core.profiles.timeline import NO_EDGE
 from service.core.segments.catalogue import Catalogue, Definition
 from service.core.segments.customer import CustomerWalk, Row
 from service.core.segments.ordinals import members_of, ordinal_of, with_ordinal
+from service.core.segments.plain import is_plain, may_sweep
+from service.core.segments.sweep import fits, sweep
 
 #: Rows that wait to be evaluated; beyond them they are, so that memory stays bounded.
 ROWS_MAX: Final = 50_000
+#: So many customers are swept at once.
+SWEPT_MAX: Final = 4_000
 #: How many entries of one kind a profile keeps, unless the settings say otherwise.
 ENTRIES_MAX: Final = 10_000
 
@@ -63,6 +68,10 @@ class Walk:
         #: Events that stand after their customer's erasure.
         self.dropped: list[Event] = []
         self.order_changes: list[tuple[Profile, OrderChange]] = []
+        #: When time alone may change something next, of those who were swept; NO_EDGE if ever.
+        self.due: dict[UUID, int] = {}
+        self._may_sweep = may_sweep(catalogue)
+        self._plain: list[tuple[Profile, Sequence[Event]]] = []
 
     def mark(self) -> tuple[int, int]:
         """A place to go back to when a customer must be walked again."""
@@ -98,6 +107,21 @@ class Walk:
             LedgerIncomplete: walk this customer again, from its stored profile, with a complete ledger.
         """
         self.profiles.append(profile)
+        if (
+            self._may_sweep
+            and until == MISSING
+            and manual is None
+            and is_plain(profile, events, ledger, self.catalogue, now)
+        ):
+            self._plain.append((profile, events))
+            if len(self._plain) >= SWEPT_MAX:
+                self._sweep()
+        else:
+            self._walk(profile, events, ledger, now=now, until=until, manual=manual)
+
+    def _walk(
+        self, profile: Profile, events: Sequence[Event], ledger: Ledger, *, now: int, until: int, manual: Manual | None
+    ) -> None:
         shape = self.catalogue.shape
         retry_at = NO_EDGE
         if profile.is_new:
@@ -127,6 +151,27 @@ class Walk:
         profile.trim(shape, self._entries_max)
         self.order_changes += ((profile, change) for change in ledger.changes())
 
+    def _sweep(self) -> None:
+        """Walks the customers whose walk is plain, all at once."""
+        some, self._plain = self._plain, []
+        if not some:
+            return
+        if not fits(some, self._plan.needs):
+            for profile, events in some:
+                self._walk(profile, events, Ledger(), now=events[-1].at, until=MISSING, manual=None)
+            return
+        swept = sweep(self.catalogue, self.keys, some)
+        self.order_changes += swept.order_changes
+        for (profile, _), due in zip(some, swept.due, strict=True):
+            self.due[profile.customer_id] = due
+            profile.trim(self.catalogue.shape, self._entries_max)
+        definitions = self.catalogue.definitions
+        for customer, place, ordinal, at, event in swept.changes:
+            reason = "time" if event is None else "event"
+            self._found.append(
+                Transition(some[customer][0], definitions[place], ordinal, ordinal % 2 == 1, at, reason, event)
+            )
+
     def append(self, row: Row, columns: list[int]) -> None:
         """Adds a row."""
         self._columns.append(columns)
@@ -134,6 +179,7 @@ class Walk:
 
     def transitions(self) -> list[Transition]:
         """Evaluates all rows; counts each profile's ordinals on. Per customer in the order of time."""
+        self._sweep()
         self._collect()
         return self._found
 

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 from uuid import UUID
 
+from service.adapters.postgres.campaigns import turns
 from service.adapters.postgres.campaigns.messages import write_outbox
 from service.app.dispatch.outcomes import Finished, Lease
 from service.app.engagement.told import told_record
@@ -82,7 +83,7 @@ async def end_and_begin(
     What may not, because its campaign does not send any more, waits again or is over.
     """
     campaigns = sorted({one.campaign_id for one in (*beginning, *(lease for lease, _ in ended))})
-    states = dict(await connection.fetch(SHARE_CAMPAIGNS, campaigns))
+    states = await _share(connection, campaigns)
     await _finish(connection, [_told_over(one, states) for one in ended], engagement_topic, now)
     live = [one for one in beginning if states.get(one.campaign_id) in LIVE]
     await release(connection, [one for one in beginning if states.get(one.campaign_id) not in LIVE], states)
@@ -90,6 +91,11 @@ async def end_and_begin(
         return set()
     marked = {row[0] for row in await connection.fetch(MARK, *_names(live), lease_seconds)}
     return {one.token for one in live if one.outbound.message_id in marked}
+
+
+async def _share(connection: Any, campaigns: Sequence[UUID]) -> dict[UUID, str]:
+    await connection.execute(turns.SHARE_ALL, campaigns)
+    return dict(await connection.fetch(SHARE_CAMPAIGNS, campaigns))
 
 
 def _told_over(one: tuple[Lease, Finished], states: dict[UUID, str]) -> tuple[Lease, Finished]:
@@ -148,7 +154,7 @@ async def release(connection: Any, leases: Sequence[Lease], states: dict[UUID, s
     if not leases:
         return
     if states is None:
-        states = dict(await connection.fetch(SHARE_CAMPAIGNS, sorted({one.campaign_id for one in leases})))
+        states = await _share(connection, sorted({one.campaign_id for one in leases}))
     unused = [(one, Finished(Message.PENDING, attempts_more=0)) for one in leases]
     await _finish(connection, [_told_over(one, states) for one in unused], "", 0)
 

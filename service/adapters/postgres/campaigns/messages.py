@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from service.adapters.postgres.campaigns import turns
 from service.adapters.postgres.campaigns.rows import CAMPAIGN_COLUMNS, campaign_of
 from service.adapters.postgres.membership_changes import merge_all
 from service.app.dispatch.model import Person, Settled, Waiting
@@ -92,6 +93,7 @@ SELECT count(*), count(*) FILTER (WHERE state = 'failed' AND reason = 'render_er
 
 async def live_campaign(connection: Any, campaign_id: UUID) -> Campaign | None:
     """The campaign if messages of it may leave; that stays so until the transaction ends."""
+    await connection.execute(turns.SHARE, campaign_id)
     row = await connection.fetchrow(LIVE_CAMPAIGN, campaign_id)
     return None if row is None else campaign_of(row)
 

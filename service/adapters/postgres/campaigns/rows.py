@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 from service.adapters.postgres.campaign_tables import customer_segment_campaigns
-from service.core.campaigns.model import Campaign, Options
+from service.core.campaigns.model import Campaign, CodeGenerator, FrequencyCap, Options, QuietHours
 
 _NAMES: Final = tuple(one for one in Campaign.__struct_fields__ if one != "options")
 #: For statements of one's own, with the options as text, because the driver's reader would make floats of its numbers.
@@ -20,6 +20,11 @@ SELECTED: Final = (
 )
 
 _options: Final = msgspec.json.Decoder(Options)
+_INNER: Final[dict[str, type[msgspec.Struct]]] = {
+    "code_generator": CodeGenerator,
+    "quiet_hours": QuietHours,
+    "frequency_caps": FrequencyCap,
+}
 
 
 class Row(Protocol):
@@ -33,7 +38,30 @@ class Row(Protocol):
 def campaign_of(row: Row) -> Campaign:
     """The campaign of a row with CAMPAIGN_COLUMNS."""
     values = {name: row[name] for name in _NAMES}
-    return Campaign(**values, options=_options.decode(row["options"]))
+    return Campaign(**values, options=_read_options(row["options"]))
+
+
+def _read_options(text: str) -> Options:
+    """Also those that a newer release has stored: what only it knows is left out. What callers give is read strictly.
+
+    Raises:
+        msgspec.ValidationError: it is no form of options.
+    """
+    try:
+        return _options.decode(text)
+    except msgspec.ValidationError:
+        return msgspec.convert(_known(msgspec.json.decode(text), Options), Options)
+
+
+def _known(value: Any, kind: type[msgspec.Struct]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    found = {name: one for name, one in value.items() if name in kind.__struct_fields__}
+    for name, inner in _INNER.items():
+        one = found.get(name)
+        if kind is Options and one is not None:
+            found[name] = [_known(each, inner) for each in one] if isinstance(one, list) else _known(one, inner)
+    return found
 
 
 def options_json(options: Options) -> sa.ColumnElement[Any]:

@@ -49,10 +49,23 @@ NOTE: Final = """
 INSERT INTO campaign_state_changes (campaign_id, from_state, to_state, reason, changed_by) VALUES ($1, $2, $3, $4, $5)
 """
 AUDIENCE_TAKEN: Final = "UPDATE customer_segment_campaigns SET audience_taken_at = $2 WHERE id = $1"
-CANCEL_MESSAGES: Final = """
+#: So many messages at once, for a transaction that settles a million holds up everybody for a long time.
+SLICE: Final = 10_000
+#: Of a campaign that is over nothing is decided any more, so that what is passed over here can wait for the next slice.
+CANCEL_MESSAGES: Final = f"""
 UPDATE campaign_messages SET state = 'suppressed', reason = 'campaign_cancelled', retry_at = NULL
-WHERE campaign_id = $1 AND state IN ('pending', 'deferred')
-"""
+WHERE message_id = ANY(ARRAY(
+    SELECT message_id FROM campaign_messages WHERE campaign_id = $1 AND state IN ('pending', 'deferred')
+    LIMIT {SLICE} FOR UPDATE SKIP LOCKED
+))
+"""  # noqa: S608 - built from constants
+#: Ended campaigns in which messages wait: the rest of what was cancelled, and what a provider asks to have again. Each
+#: campaign is one look into the index of what waits, however much does.
+LEFT_BEHIND: Final = f"""
+SELECT {CAMPAIGN_COLUMNS} FROM customer_segment_campaigns c CROSS JOIN LATERAL ({_WAITING} LIMIT 1) w
+WHERE c.state IN ('sent', 'cancelled', 'failed') OR c.is_deleted
+ORDER BY c.id LIMIT $1
+"""  # noqa: S608 - built from constants
 
 
 class Standing(NamedTuple):
@@ -128,6 +141,11 @@ async def note_audience(connection: Any, campaign_id: UUID, at: int) -> None:
     await connection.execute(AUDIENCE_TAKEN, campaign_id, to_datetime(at))
 
 
-async def cancel_messages(connection: Any, campaign_id: UUID) -> None:
-    """What waits never leaves."""
-    await connection.execute(CANCEL_MESSAGES, campaign_id)
+async def cancel_messages(connection: Any, campaign_id: UUID) -> int:
+    """Of a campaign that is over, what waits never leaves: SLICE messages at most; gives how many."""
+    return int((await connection.execute(CANCEL_MESSAGES, campaign_id)).rsplit(" ", 1)[1])
+
+
+async def left_behind(connection: Any, campaigns_max: int) -> list[Campaign]:
+    """Campaigns that have ended or were deleted though messages of theirs wait."""
+    return [campaign_of(row) for row in await connection.fetch(LEFT_BEHIND, campaigns_max)]

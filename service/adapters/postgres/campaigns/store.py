@@ -11,7 +11,9 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.adapters.postgres.campaign_tables import campaign_state_changes, customer_segment_campaigns
+from service.adapters.postgres.campaigns import turns
 from service.adapters.postgres.campaigns.rows import SELECTED, campaign_of, options_json
+from service.adapters.postgres.campaigns.schedule import CANCEL_MESSAGES
 from service.app.campaigns.campaigns import CampaignQuery, StateChange
 from service.core.campaigns.model import SAID, Campaign
 from service.core.campaigns.states import State
@@ -20,9 +22,8 @@ _campaigns: Final = customer_segment_campaigns.c
 #: Waiting, sending, listening or standing still: with the words of campaigns_live_idx, so that it is used.
 _LIVE: Final = text("state IN ('scheduled', 'sending', 'active', 'paused') AND NOT is_deleted")
 
-_CANCEL_MESSAGES: Final = text("""
-UPDATE campaign_messages SET state = 'suppressed', reason = 'campaign_cancelled', retry_at = NULL
-WHERE campaign_id = :campaign_id AND state IN ('pending', 'deferred')
+_COUNT_WAITING: Final = text("""
+SELECT count(*) FROM campaign_messages WHERE campaign_id = :campaign_id AND state IN ('pending', 'deferred')
 """)
 _COUNTS: Final = text("""
 SELECT campaign_id, state, count(*) AS messages
@@ -42,6 +43,7 @@ class PostgresCampaigns:
 
     async def lock(self, campaign_id: UUID) -> Campaign | None:
         """See CampaignStore."""
+        await self._connection.exec_driver_sql(turns.CHANGE, (campaign_id,))
         return await self._one(_of(campaign_id).with_for_update(key_share=True))
 
     async def insert(self, campaign: Campaign) -> None:
@@ -84,7 +86,10 @@ class PostgresCampaigns:
 
     async def cancel_messages(self, campaign_id: UUID) -> int:
         """See CampaignStore."""
-        return (await self._connection.execute(_CANCEL_MESSAGES, {"campaign_id": campaign_id})).rowcount
+        waiting = (await self._connection.execute(_COUNT_WAITING, {"campaign_id": campaign_id})).scalar_one()
+        if waiting:
+            await self._connection.exec_driver_sql(CANCEL_MESSAGES, (campaign_id,))
+        return int(waiting)
 
     async def live_of_segment(self, segment_id: UUID) -> Sequence[Campaign]:
         """See CampaignStore."""
