@@ -36,6 +36,7 @@ STEPS: Final[tuple[tuple[Any, str, str], ...]] = (
     (batch._Walker, "walk_all", "walk: rest"),  # noqa: SLF001 - timed from outside
     (batch._Walker, "walk_again", "walk again (whole ledger)"),  # noqa: SLF001
     (Walk, "add", "walk: apply events, edges, columns"),
+    (Walk, "_sweep", "sweep: gather, edges, columns"),
     (Walk, "transitions", "transitions: find, ordinals"),
     (_Settled, "settle", "transitions: previous rows, pins, frozen"),
     (Plan, "evaluate", "evaluate criteria"),
@@ -87,7 +88,8 @@ class Steps:
             self._patch(owner, attribute, _always(name))
         for method in ("fetch", "fetchval", "fetchrow", "execute"):
             self._patch(asyncpg.Connection, method, _statement)
-        self._patch(asyncpg.Connection, "copy_records_to_table", lambda arguments: f"SQL copy {arguments[1]}")
+        for method in ("copy_records_to_table", "copy_to_table"):
+            self._patch(asyncpg.Connection, method, lambda arguments: f"SQL copy {arguments[1]}")
         gc.callbacks.append(self._collect)
         self._inner = [0.0]
         self._started = time.thread_time()
