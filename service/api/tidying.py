@@ -46,7 +46,7 @@ async def _forget(database: Database) -> int:
     """Some in a transaction, so that requests that bring new keys never wait for long."""
     removed, count = FORGOTTEN_AT_ONCE, 0
     while removed == FORGOTTEN_AT_ONCE:
-        async with database.transaction() as connection:
+        async with database.upkeep() as connection:
             removed = await forget_expired(connection)
         count += removed
     return count

@@ -85,6 +85,12 @@ class Database:
         crash_point("request-committed")
 
     @asynccontextmanager
+    async def upkeep(self) -> AsyncIterator[AsyncConnection]:
+        """As `transaction`, for what no request asks for."""
+        async with self.engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[AsyncConnection]:
         """Reads of one instant; writes nothing."""
         async with self.engine.connect() as connection:

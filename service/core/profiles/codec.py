@@ -93,7 +93,8 @@ def encode_state(profile: Profile) -> bytes:
 
 def is_intact(stored: bytes) -> bool:
     """Whether the checksum matches."""
-    return crc32(memoryview(stored)[_CRC_BYTES:]) == int.from_bytes(stored[:_CRC_BYTES], "little")
+    body = memoryview(stored)[_CRC_BYTES:]
+    return len(body) > 0 and crc32(body) == int.from_bytes(stored[:_CRC_BYTES], "little")
 
 
 def decode_state(stored: bytes, profile: Profile) -> None:

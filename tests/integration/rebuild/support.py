@@ -65,7 +65,7 @@ async def published(service: Service) -> list[Published]:
 async def drain(service: Service) -> None:
     """Empties the outbox and counts members on, as the relay does."""
     async with service.database.session() as connection:
-        await outbox.delete(connection, [row[0] for row in await outbox.oldest(connection, 100_000, 2**40)])
+        await outbox.delete(connection, [row[0] for row in await outbox.oldest(connection, 100_000, 2**40, 2**40)])
 
 
 async def open_memberships(service: Service) -> dict[tuple[UUID, UUID], int]:
