@@ -86,7 +86,7 @@ async def read_bytes(request: Request, bytes_max: int) -> bytes:
 def is_body_announced(request: Request) -> bool:
     """Whether the request says that a body comes, be it empty in the end."""
     length = request.headers.get("content-length", "0")
-    return "content-type" in request.headers or "transfer-encoding" in request.headers or length != "0"
+    return "transfer-encoding" in request.headers or length != "0"
 
 
 def refuse_compressed(request: Request) -> None:

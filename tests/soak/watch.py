@@ -41,6 +41,12 @@ LEFT JOIN LATERAL (
     WHERE customer_id = k.customer_id AND segment_id = k.segment_id AND ordinal = k.ordinal OFFSET 0
 ) m ON true
 """
+#: Changes of large batches on their way into the table.
+WAITING = """
+SELECT c.customer_id::text, c.segment_id::text, c.ordinal, c.at FROM membership_changes w
+CROSS JOIN LATERAL unnest(w.customer_ids, w.segment_ids, w.ordinals, w.instants)
+    AS c (customer_id, segment_id, ordinal, at)
+"""
 #: The table grows from nothing: statistics lag, and a plan that scans it all would be kept.
 PLANS = {"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "jit": "off"}
 #: Stays of one customer in one segment that overlap, or end before they begin, among some customers of now.
@@ -202,10 +208,15 @@ class Watch:
                 self._database_url, timeout=5, command_timeout=10, server_settings=PLANS
             )
         columns = zip(*((one.customer_id, one.segment_id, one.joined_as) for one in changes), strict=True)
+        # First what waits to be merged: what is merged between the two looks is in the table by the second.
+        waiting = {tuple(row[:3]): row[3] for row in await self._connection.fetch(WAITING)}
         rows = await self._connection.fetch(STORED, *map(list, columns))
         for number, joined_at, left_at in rows:
             one = changes[number - 1]
             stored = joined_at if one.has_joined else left_at
+            if stored is None:
+                ordinal = one.joined_as if one.has_joined else one.joined_as + 1
+                stored = waiting.get((one.customer_id, one.segment_id, ordinal))
             if stored is None:
                 self._complain(f"published and not stored: {one}")
             elif micros(stored) != one.at:
