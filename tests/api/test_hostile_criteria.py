@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
 
+from service.adapters.postgres.database import Database
 from service.api.schemas import Problem
-from tests.api.support import Api
+from tests.api.support import Api, make_api
+from tests.conftest import database_copy
 
 #: What a body may have.
 BODY_BYTES_MAX = 1_048_576
 ORDERS = b'{"total_orders": {"operator": "gte", "value": 1}}'
+
+
+@pytest.fixture(scope="module")
+async def untouched(server_url: str, template: str) -> AsyncIterator[Api]:
+    """A client on a database of these tests alone: after each of them its catalogue is still the first."""
+    async with database_copy(server_url, template) as url:
+        database = Database.connect(url, role="tests", pool_size=8)
+        async with make_api(database) as made:
+            yield made
+        await database.close()
 
 
 def around(criteria: bytes) -> bytes:
@@ -115,23 +128,23 @@ class TestRefused:
     """What does not follow the language."""
 
     @pytest.mark.parametrize("name", REFUSED)
-    async def test_every_fault_with_its_path(self, shared: Api, name: str) -> None:
+    async def test_every_fault_with_its_path(self, untouched: Api, name: str) -> None:
         """The answer is a 422 with exactly these places, and nothing is stored."""
         body, paths = REFUSED[name]
-        response = await shared.send("POST", content=body)
+        response = await untouched.send("POST", content=body)
 
         assert response.status_code == 422, response.text
         assert [fault.path for fault in Problem.model_validate(response.json()).errors] == paths
-        assert (await shared.catalogue())[0] == 0
+        assert (await untouched.catalogue())[0] == 0
 
-    async def test_the_same_key_twice(self, shared: Api) -> None:
+    async def test_the_same_key_twice(self, untouched: Api) -> None:
         """Of two keys of one name one would be lost in silence, however deep they lie."""
         for criteria in (
             b'{"activity": {"name": "a", "name": "b"}}',
             b'{"activity": {"name": "a", "where": {"p": {"operator": "exists"}, "p": {"operator": "exists"}}}}',
             b'{"sequence": {"steps": [{"order": {}, "order": {}}], "within": {"days": 1}}}',
         ):
-            response = await shared.send("POST", content=around(criteria))
+            response = await untouched.send("POST", content=around(criteria))
 
             assert response.status_code == 400
             assert "twice" in response.json()["message"]
@@ -152,19 +165,19 @@ class TestWorst:
     """The largest and most crooked bodies."""
 
     @pytest.mark.parametrize("name", WORST)
-    async def test_answered(self, shared: Api, name: str) -> None:
+    async def test_answered(self, untouched: Api, name: str) -> None:
         """A body of 1 MiB is refused with few words, whatever is in it; `pytest -rP` shows how long that took."""
         body, status = WORST[name]
         assert len(body) <= BODY_BYTES_MAX
         started = time.perf_counter()
-        response = await shared.send("POST", content=body)
+        response = await untouched.send("POST", content=body)
         print(f"{(time.perf_counter() - started) * 1_000:.0f} ms, {len(body)} bytes, {response.text[:200]}")  # noqa: T201
 
         problem = Problem.model_validate(response.json())
         assert response.status_code == status, response.text[:1_000]
         assert len(problem.errors) <= 100
         assert len(response.content) < 100_000
-        assert (await shared.catalogue())[0] == 0
+        assert (await untouched.catalogue())[0] == 0
 
     @pytest.mark.parametrize("name", LARGEST)
     async def test_the_largest_that_is_right(self, api: Api, name: str) -> None:
