@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections.abc import Sequence
 from typing import Final
 
 from consumers.apply import Applier
+from consumers.batch_size import BatchSize
 from consumers.connection import member_id
 from consumers.desk import Desk
 from consumers.member import GroupMember, Places, Raw, Reading, Work
@@ -26,6 +28,7 @@ class EventConsumer(Work):
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._desk = Desk(runtime)
+        self._size = BatchSize(runtime.settings.batch_events_max)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Consumes until `stop` is set; the batch in flight is finished. A broker that is away is waited for."""
@@ -61,12 +64,17 @@ class EventConsumer(Work):
         size = 0
         for one in records:
             length = len(one.value or b"")
-            if chunk and size + length > self._runtime.settings.batch_bytes_max:
-                await self._applier.apply(chunk)
+            if chunk and (len(chunk) >= self._size.records or size + length > self._runtime.settings.batch_bytes_max):
+                await self._apply(chunk)
                 chunk, size = [], 0
             chunk.append(Record(one.topic, one.partition, one.offset, one.timestamp, one.key, one.value, one.headers))
             size += length
+        await self._apply(chunk)
+
+    async def _apply(self, chunk: Sequence[Record]) -> None:
+        started = time.perf_counter()
         await self._applier.apply(chunk)
+        self._size.applied(len(chunk), time.perf_counter() - started)
 
     async def pass_over(self, places: Places) -> None:
         """The frontier passes them too; without that, markers would hold timers up."""

@@ -17,8 +17,9 @@ from service.logs import detail_of
 log = structlog.get_logger()
 
 LOOK_SECONDS: Final = 0.05
-#: No large batch for so long: input is not behind any more.
-QUIET_SECONDS: Final = 2.0
+#: No large batch for so long: input is not behind any more. A row's age counts from the beginning of its batch, and
+#: batches take up to a second or so, so that the newest one is two of them old when the next one appears.
+QUIET_SECONDS: Final = 3.0
 PAUSE_SECONDS_MAX: Final = 1.0
 
 

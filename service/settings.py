@@ -78,7 +78,7 @@ class Settings(BaseSettings):
     analytics_timezone: str = "UTC"
     window_entries_max: int = Field(default=10_000, ge=100, le=1_000_000)
 
-    batch_events_max: int = Field(default=4_000, ge=1, le=100_000)
+    batch_events_max: int = Field(default=16_000, ge=1, le=100_000)
     batch_bytes_max: int = Field(default=67_108_864, ge=1_048_576)
     outbox_rows_max: int = Field(default=10_000, ge=1)
     membership_inline_max: int = Field(default=1_000, ge=0)  # changes of a batch beyond which they are merged later
