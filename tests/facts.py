@@ -11,11 +11,10 @@ from uuid import UUID, uuid4
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service.adapters.postgres.batch_rows import fact_rows
 from service.adapters.postgres.catalogue import lock_catalogue, store_catalogue
 from service.adapters.postgres.criteria_sql import Statement
 from service.adapters.postgres.database import Database
-from service.adapters.postgres.store import CatalogueCache
+from service.adapters.postgres.store import CatalogueCache, PostgresStore
 from service.app.backfill import backfill_slice
 from service.app.expire import expire
 from service.app.ingest import Record, decode_batch, ingest
@@ -41,9 +40,7 @@ async def stored_facts(database: Database, events: Iterable[Event]) -> AsyncIter
     async with database.engine.connect() as connection:
         await connection.execute(text("SELECT 1"))  # begins the transaction, which a COPY alone would not
         driver: Any = (await connection.get_raw_connection()).driver_connection
-        for table, (columns, records) in fact_rows(list(once.values())).items():
-            if records:
-                await driver.copy_records_to_table(table, records=records, columns=columns)
+        await PostgresStore(driver, None, None, 0).write_facts(list(once.values()))  # type: ignore[arg-type]
         yield connection
         await connection.rollback()
 

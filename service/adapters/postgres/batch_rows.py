@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 import msgspec
@@ -32,15 +31,16 @@ from service.core.segments.walk import Transition
 
 _items: Final = msgspec.json.Decoder(list[Item])
 
-FACT_COLUMNS: Final = {
-    "order_facts": (
-        ("customer_id", "order_id", "event_id", "kind", "time", "sequence")
-        + ("total", "items", "discount_codes", "status", "is_test")
-    ),
-    "refunds": ("customer_id", "refund_id", "event_id", "order_id", "time", "sequence", "amount"),
-    "customer_facts": ("customer_id", "event_id", "kind", "time", "sequence", "data"),
-    "activities": ("customer_id", "event_id", "name", "time", "sequence", "properties"),
-}
+ORDER_FACT_COLUMNS: Final = ("customer_id", "order_id", "event_id", "kind", "time", "sequence") + (
+    "total",
+    "items",
+    "discount_codes",
+    "status",
+    "is_test",
+)
+REFUND_COLUMNS: Final = ("customer_id", "refund_id", "event_id", "order_id", "time", "sequence", "amount")
+CUSTOMER_FACT_COLUMNS: Final = ("customer_id", "event_id", "kind", "time", "sequence", "data")
+ACTIVITY_COLUMNS: Final = ("customer_id", "event_id", "name", "time", "sequence", "properties")
 PROFILE_COLUMNS: Final = (
     "customer_id",
     "total_orders",
@@ -106,34 +106,39 @@ def activity_fact(row: Any) -> StoredFact:
     return StoredFact(customer_id, event_id, ActivityFact(name, from_datetime(time), stored(properties)))
 
 
-def fact_rows(events: Sequence[Event]) -> dict[str, tuple[tuple[str, ...], list[tuple[Any, ...]]]]:
-    """Rows by table; events without a table of their own are customer_facts."""
-    found: dict[str, list[tuple[Any, ...]]] = {table: [] for table in FACT_COLUMNS}
+class Facts(NamedTuple):
+    """Events by the table that they go to; those without a table of their own are facts of customers."""
+
+    orders: list[Event]
+    refunds: list[Event]
+    activities: list[Event]
+    customers: list[Event]
+
+
+def split_facts(events: Iterable[Event]) -> Facts:
+    """Each event with its like, in order."""
+    found = Facts([], [], [], [])
+    places = {OrderRefunded: found.refunds, Activity: found.activities}
+    places |= dict.fromkeys((OrderPlaced, OrderUpdated, OrderCancelled), found.orders)
     for event in events:
-        data, time = event.data, to_datetime(event.at)
-        if isinstance(data, OrderPlaced | OrderUpdated | OrderCancelled):
-            found["order_facts"].append(_order_row(event, data, time))
-        elif isinstance(data, OrderRefunded):
-            found["refunds"].append(
-                (event.customer_id, data.refund_id, event.id, data.order_id, time, event.sequence, event.minor_units)
-            )
-        elif isinstance(data, Activity):
-            properties = _json(data.properties) if event.scalars is not None else "{}"
-            found["activities"].append((event.customer_id, event.id, data.name, time, event.sequence, properties))
-        else:
-            kind = event.type.removeprefix("customer.")
-            found["customer_facts"].append((event.customer_id, event.id, kind, time, event.sequence, _json(data)))
-    return {table: (FACT_COLUMNS[table], records) for table, records in found.items()}
+        places.get(type(event.data), found.customers).append(event)
+    return found
 
 
-def _order_row(event: Event, data: OrderPlaced | OrderUpdated | OrderCancelled, time: datetime) -> tuple[Any, ...]:
-    kind = event.type.removeprefix("order.")
-    key = (event.customer_id, data.order_id, event.id, kind, time, event.sequence)
-    if isinstance(data, OrderCancelled):
-        return (*key, None, None, None, None, False)
-    items = None if data.items is None else _json(data.items)
-    codes = None if data.discount_codes is None else _json(data.discount_codes)
-    return (*key, event.minor_units, items, codes, data.status, isinstance(data, OrderPlaced) and data.test is True)
+def refund_row(event: Event) -> tuple[Any, ...]:
+    """One row of refunds, in the order of REFUND_COLUMNS."""
+    data = event.data
+    assert isinstance(data, OrderRefunded)  # noqa: S101 - chosen by split_facts
+    time = to_datetime(event.at)
+    return event.customer_id, data.refund_id, event.id, data.order_id, time, event.sequence, event.minor_units
+
+
+def activity_row(event: Event) -> tuple[Any, ...]:
+    """One row of activities, in the order of ACTIVITY_COLUMNS."""
+    data = event.data
+    assert isinstance(data, Activity)  # noqa: S101 - chosen by split_facts
+    properties = _json(data.properties) if event.scalars is not None else "{}"
+    return event.customer_id, event.id, data.name, to_datetime(event.at), event.sequence, properties
 
 
 def _json(value: object) -> str:

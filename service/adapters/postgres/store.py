@@ -13,6 +13,7 @@ from service.adapters.postgres import batch_sql as sql
 from service.adapters.postgres import frontier, membership_changes
 from service.adapters.postgres.catalogue import load_catalogue
 from service.adapters.postgres.database import CATALOGUE_LOCK, ERASURE_LOCK
+from service.adapters.postgres.fact_copy import customer_facts_binary, order_facts_binary
 from service.adapters.postgres.order_copy import orders_binary
 from service.app.outgoing import OutboxRow, Outgoing, encode_outbox
 from service.app.ports import DeadLetter, Offset, StoredFact, StoredProfile
@@ -133,9 +134,17 @@ class PostgresStore:
 
     async def write_facts(self, events: Sequence[Event]) -> None:
         """See Store."""
-        for table, (columns, records) in rows.fact_rows(events).items():
-            if records:
-                await self.connection.copy_records_to_table(table, records=records, columns=columns)
+        facts = rows.split_facts(events)
+        if facts.orders:
+            await self._copy("order_facts", order_facts_binary(facts.orders), rows.ORDER_FACT_COLUMNS)
+        if facts.customers:
+            await self._copy("customer_facts", customer_facts_binary(facts.customers), rows.CUSTOMER_FACT_COLUMNS)
+        if facts.refunds:
+            records = list(map(rows.refund_row, facts.refunds))
+            await self.connection.copy_records_to_table("refunds", records=records, columns=rows.REFUND_COLUMNS)
+        if facts.activities:
+            records = list(map(rows.activity_row, facts.activities))
+            await self.connection.copy_records_to_table("activities", records=records, columns=rows.ACTIVITY_COLUMNS)
         crash_point("facts-written")
 
     async def write_profiles(self, profiles: Sequence[Profile], due: Mapping[UUID, int | None]) -> None:
@@ -174,14 +183,16 @@ class PostgresStore:
             else:
                 changed.append(rows.order_row(profile.customer_id, order_id, after))
         if new:
-            written = BytesIO(orders_binary(new))
-            await self.connection.copy_to_table("orders", source=written, columns=rows.ORDER_COLUMNS, format="binary")
+            await self._copy("orders", orders_binary(new), rows.ORDER_COLUMNS)
         if changed:
             names = ((*row[:5], json.dumps(row[5]), json.dumps(row[6])) for row in changed)
             await self._exactly(len(changed), sql.UPDATE_ORDERS, *zip(*names, strict=True))
         if gone:
             await self._exactly(len(gone), sql.DELETE_ORDERS, *zip(*gone, strict=True))
         crash_point("orders-written")
+
+    async def _copy(self, table: str, written: bytes, columns: Sequence[str]) -> None:
+        await self.connection.copy_to_table(table, source=BytesIO(written), columns=columns, format="binary")
 
     async def _exactly(self, count: int, statement: str, *arguments: Any) -> None:
         status = await self.connection.execute(statement, *arguments)
