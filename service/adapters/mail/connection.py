@@ -29,7 +29,15 @@ _FAULTS = (aiosmtplib.SMTPException, OSError, TimeoutError, UnicodeError)  # the
 
 
 class ConnectionLost(Exception):
-    """The connection broke before the final dot: nothing has left."""
+    """The connection broke before the final dot: nothing has left.
+
+    Attributes:
+        is_midway: the server had asked for the mail, so that it may be this mail that it does not bear.
+    """
+
+    def __init__(self, said: str, *, is_midway: bool = False) -> None:
+        super().__init__(said)
+        self.is_midway = is_midway
 
 
 class SmtpConnection:
@@ -88,17 +96,18 @@ class SmtpConnection:
         Raises:
             ConnectionLost: before the final dot.
         """
-        is_clean = False
+        is_clean = is_midway = False
         try:
             async with asyncio.timeout(HANDOVER_SECONDS_MAX):
                 outcome = await self._envelope(sender, to, mail)
                 if outcome is None:
+                    is_midway = True
                     await self._hand_over(mail)
             if outcome is None:
                 outcome = await self._answer(to)
             is_clean = True
         except _FAULTS as error:
-            raise ConnectionLost(_said(error)) from None
+            raise ConnectionLost(_said(error), is_midway=is_midway) from None
         finally:
             self.used_at = time.monotonic()
             self.messages += 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import ssl
 import time
@@ -63,14 +62,17 @@ class SmtpTransport:
             try:
                 return await self._send(to, mail)
             except ConnectionLost as lost:
-                return TryLater(str(lost), is_outage=True)
+                return TryLater(str(lost), is_outage=not lost.is_midway)
 
     async def _send(self, to: Mailbox, mail: bytes) -> Outcome:
         """Over an idle connection; where the server has given that one up meanwhile, over a new one."""
         kept = await self._kept()
         if kept is not None:
-            with contextlib.suppress(ConnectionLost):
+            try:
                 return await self._over(kept, to, mail)
+            except ConnectionLost as lost:
+                if lost.is_midway:
+                    raise
         return await self._over(await self._open(), to, mail)
 
     async def _over(self, connection: SmtpConnection, to: Mailbox, mail: bytes) -> Outcome:

@@ -43,12 +43,18 @@ class TestLost:
         assert server.commands.count("DOT") == 2
 
     async def test_within_a_large_mail(self) -> None:
-        """Lost while the mail was still going out: the dot was not sent, so it has not left."""
+        """Lost while the mail was still going out: it has not left. A server that breaks at this mail would break at it
+        for ever, so that an attempt is used up, on a kept connection as well.
+        """
         async with listening() as server, sending(server) as transport:
-            server.at = {"DATA": [promise_and_drop]}
-            outcome = await transport.send(mail(text="x" * 30_000_000, html=None))
-        assert isinstance(outcome, TryLater)
-        assert outcome.is_outage
+            for is_kept in (False, True):
+                if is_kept:
+                    assert isinstance(await transport.send(mail()), Accepted)
+                server.at = {"DATA": [promise_and_drop]}
+                outcome = await transport.send(mail(text="x" * 30_000_000, html=None))
+                assert isinstance(outcome, TryLater)
+                assert not outcome.is_outage
+        assert server.connections == 2
 
     async def test_a_kept_connection_that_the_server_gave_up(self) -> None:
         """What the server closed meanwhile, or closes at the next command, is replaced within the same attempt."""
