@@ -252,6 +252,11 @@ class Settings(BaseSettings):
         """Both topics that events come in on."""
         return (self.orders_topic, self.customers_topic)
 
+    @property
+    def redrive_topics(self) -> tuple[str, ...]:
+        """All topics that dead letters come from and that somebody reads."""
+        return (*self.input_topics, self.engagement_topic)
+
 
 def load_settings(**overrides: object) -> Settings:
     """Settings of this process.

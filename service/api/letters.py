@@ -62,7 +62,7 @@ class Redriving:
     @classmethod
     def of(cls, settings: Settings) -> Self:
         """As the settings say; connects only where there is something to publish."""
-        return cls(lambda: open_publisher(settings), settings.input_topics)
+        return cls(lambda: open_publisher(settings), settings.redrive_topics)
 
 
 class LetterHead(BaseModel):

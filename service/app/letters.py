@@ -146,7 +146,7 @@ async def redrive(
     Args:
         letters: the store.
         open_publisher: called where there is anything to publish.
-        topics: the input topics; nobody reads others.
+        topics: those that are read: of events and of engagement.
         asked: which ones.
 
     Raises:

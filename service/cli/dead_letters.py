@@ -156,7 +156,7 @@ async def _redrive(settings: Settings, asked: Redrive) -> Any:
     database = open_database(settings, "dead-letters", pool_size=1)
     try:
         async with redriving(database) as letters:
-            return await redrive(letters, lambda: open_publisher(settings), settings.input_topics, asked)
+            return await redrive(letters, lambda: open_publisher(settings), settings.redrive_topics, asked)
     except RedriveRefused as error:
         raise CommandError(str(error)) from None
     except RedriveUnderWay:

@@ -93,6 +93,10 @@ async def test_killed_and_replayed(made: World, database: Database) -> None:
     assert letter.value == b"{broken"
     assert dict(letter.headers)["x-reason"] == b"invalid_json"
 
+    made.run("dead-letters", "redrive", "--topic", made.engagement)
+    until(lambda: len(topics_now(made.kafka, made.dead)) > 1)
+    assert [one.value for one in topics_now(made.kafka, made.dead)] == [b"{broken"] * 2
+
 
 async def test_segments_react(made: World, database: Database) -> None:
     """Who says no to a provider leaves a segment of those who want e-mail, by the fact that this service tells."""
