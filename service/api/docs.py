@@ -58,7 +58,7 @@ Every answer is `{"success": true, "data": ..., "message": ...}`; every error is
 """
 #: What any route may answer, by code of STATUS; those with a body may answer more.
 _COMMON: Final = ("unauthenticated", "forbidden", "invalid", "too_many", "internal", "unavailable")
-_WITH_BODY: Final = ("invalid_json", "too_large")
+_WITH_BODY: Final = ("invalid_json", "too_large", "unsupported_media_type")
 #: What a route declares by itself.
 _DECLARED: Final = ("invalid_header", "conflict", "precondition_failed")
 

@@ -61,7 +61,7 @@ class TestDocs:
         assert set(operations) == {"get", "post"}
         post = operations["post"]
         assert post["security"] == [{"HTTPBearer": []}]
-        assert set(post["responses"]) == {"201", "400", "401", "403", "409", "413", "422", "429", "500", "503"}
+        assert set(post["responses"]) == {"201", "400", "401", "403", "409", "413", "415", "422", "429", "500", "503"}
         failure = post["responses"]["422"]["content"]["application/problem+json"]
         assert failure["schema"] == {"$ref": "#/components/schemas/Problem"}
         Problem.model_validate(failure["example"])
