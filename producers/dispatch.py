@@ -13,7 +13,6 @@ from uuid import UUID
 import structlog
 
 from producers.deciding import Decider
-from producers.recalling import Recaller
 from producers.scheduling import Scheduler
 from producers.sending import Sender
 from service.adapters.postgres.campaigns import attempts, schedule
@@ -58,7 +57,6 @@ class Dispatcher:
         self._runtime, self._senders, self._rates, self._wake = runtime, senders, rates, wake
         self._decider = Decider(runtime, templates)
         self._scheduler = Scheduler(runtime)
-        self._recaller = Recaller(runtime, senders.keys())
         self._reaped_at = 0.0
         self._resting: dict[UUID, float] = {}
 
@@ -167,7 +165,7 @@ class Dispatcher:
             log.warning("leases ran out", messages=back.total())
             held: dict[tuple[str, ...], int] = {key: n for key, n in back.items() if key[1] == Message.UNCERTAIN}
             self._runtime.tally.count_all(metrics.DISPATCHED, held)
-        has_more = await self._scheduler.tidy() | await self._recaller.look()
+        has_more = await self._scheduler.tidy()
         if has_more:
             self._reaped_at = 0.0
         return has_more

@@ -48,8 +48,6 @@ customer_segment_campaigns = Table(
     column("sent_at", Instant, nullable=True),
     # When the members of then got their messages; of triggered campaigns only where those who were there get one.
     column("audience_taken_at", Instant, nullable=True),
-    # When all that a cancelled campaign had asked of downstream services was called back.
-    column("recalled_at", Instant, nullable=True),
     # core.campaigns.model.Options
     column("options", JSONB),
     column("revision", BigInteger, server_default=text("1")),
