@@ -8,8 +8,7 @@ import pytest
 
 from service.adapters.postgres.database import Database
 from tests.api.people import People
-from tests.api.support import Api, make_api
-from tests.conftest import database_copy
+from tests.api.support import Api, api_on_a_copy, make_api
 
 
 @pytest.fixture
@@ -28,8 +27,5 @@ def people(api: Api) -> People:
 @pytest.fixture(scope="session")
 async def shared(server_url: str, template: str) -> AsyncIterator[Api]:
     """A client for tests that change nothing, on a database that all of them share."""
-    async with database_copy(server_url, template) as url:
-        database = Database.connect(url, role="tests", pool_size=8)
-        async with make_api(database) as made:
-            yield made
-        await database.close()
+    async with api_on_a_copy(server_url, template) as made:
+        yield made

@@ -18,6 +18,7 @@ from service.adapters.postgres.database import Database
 from service.api.app import build_app, token_rules
 from service.app.tokens import Permission
 from service.settings import Settings, load_settings
+from tests.conftest import database_copy
 
 BASE = "/api/customer-segments"
 SECRET = "a secret for tests, long enough for every algorithm that HMAC is used with"  # noqa: S105
@@ -102,6 +103,16 @@ async def make_api(database: Database) -> AsyncIterator[Api]:
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx2.AsyncClient(transport=transport, base_url="http://api.test") as client:
         yield Api(app, client, database, broker)
+
+
+@asynccontextmanager
+async def api_on_a_copy(server_url: str, template: str) -> AsyncIterator[Api]:
+    """A client on an application with a database of its own, for tests that share it."""
+    async with database_copy(server_url, template) as url:
+        database = Database.connect(url, role="tests", pool_size=8)
+        async with make_api(database) as made:
+            yield made
+        await database.close()
 
 
 def profile(customer_id: UUID, **values: Any) -> dict[str, Any]:

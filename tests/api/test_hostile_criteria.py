@@ -8,10 +8,8 @@ from uuid import uuid4
 
 import pytest
 
-from service.adapters.postgres.database import Database
 from service.api.schemas import Problem
-from tests.api.support import Api, make_api
-from tests.conftest import database_copy
+from tests.api.support import Api, api_on_a_copy
 
 #: What a body may have.
 BODY_BYTES_MAX = 1_048_576
@@ -21,11 +19,8 @@ ORDERS = b'{"total_orders": {"operator": "gte", "value": 1}}'
 @pytest.fixture(scope="module")
 async def untouched(server_url: str, template: str) -> AsyncIterator[Api]:
     """A client on a database of these tests alone: after each of them its catalogue is still the first."""
-    async with database_copy(server_url, template) as url:
-        database = Database.connect(url, role="tests", pool_size=8)
-        async with make_api(database) as made:
-            yield made
-        await database.close()
+    async with api_on_a_copy(server_url, template) as made:
+        yield made
 
 
 def around(criteria: bytes) -> bytes:
