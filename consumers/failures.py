@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from service.adapters.postgres.campaigns.rows import CampaignUnknown
 from service.adapters.postgres.faults import AWAY, BUSY, VALUES
 from service.core.profiles.codec import StateUnknown
 
@@ -37,7 +38,9 @@ TRANSIENT: Final = (
     KafkaError,
     OSError,
     TimeoutError,
-    StateUnknown,  # a newer release wrote the profile; it or one like it will take the batch
+    # A newer release wrote the profile, or a campaign; it or one like it will take the batch.
+    StateUnknown,
+    CampaignUnknown,
 )
 
 

@@ -39,6 +39,7 @@ log = structlog.get_logger()
 #: Where more than 5 % of the first messages cannot be rendered, somebody has to look at the template.
 TRIAL: Final = 200
 TRIAL_FAILURES_MAX: Final = TRIAL // 20
+RENDER_ERRORS: Final = "render_errors"
 #: What becomes of messages that could be rendered.
 _RENDERED: Final = (Message.SENT, Message.LEASED)
 #: Campaigns whose templates are kept ready.
@@ -74,6 +75,7 @@ class Decider:
         self._codes = campaign_key(settings, Purpose.CODES)
         self._compiled: dict[UUID, tuple[int, CampaignTemplate]] = {}
         self._rendered: dict[UUID, int] = {}
+        self._suspects: set[UUID] = set()
 
     async def decide(self, campaign_id: UUID, limit: int, way: Way | None) -> Done:
         """Settles up to so many due messages of a campaign; `way` of a transport of our own gets leases."""
@@ -95,7 +97,9 @@ class Decider:
         if is_trial:
             self._rendered[campaign.id] += len(made.unrendered) + sum(one.state in _RENDERED for one in made.settled)
             if made.unrendered:
-                await self._look_at_trial(campaign)
+                self._suspects.add(campaign.id)
+        if campaign.id in self._suspects:
+            await self._look_at_trial(campaign)
         return Done(len(claimed), made.leases)
 
     async def _settle(
@@ -172,20 +176,26 @@ class Decider:
         """
         done = self._rendered.get(campaign.id)
         if done is None:
-            done, _ = await messages.rendered(connection, campaign.id, TRIAL)
+            done, failed = await messages.rendered(connection, campaign.id, TRIAL)
             self._rendered[campaign.id] = done
+            if failed > TRIAL_FAILURES_MAX:  # whoever found them may have died before it looked
+                self._suspects.add(campaign.id)
         return done < TRIAL
 
     async def _look_at_trial(self, campaign: Campaign) -> None:
-        """Pauses a campaign whose template does not fit too many of the first customers."""
+        """Pauses a campaign whose template does not fit too many of the first customers: once, who resumes it knows."""
         async with self._runtime.database.batch() as connection:
             _, failed = await messages.rendered(connection, campaign.id, TRIAL)
-            if failed <= TRIAL_FAILURES_MAX:
-                return
-            found = await schedule.lock(connection, campaign.id, campaign.state)
-            if found is None:
-                return
-            await schedule.step(connection, found[0], State.PAUSED, reason="render_errors")
+            found = None
+            if failed > TRIAL_FAILURES_MAX and not await schedule.was_paused_for(
+                connection, campaign.id, RENDER_ERRORS
+            ):
+                found = await schedule.lock_in_turn(connection, campaign.id, campaign.state)
+            if found is not None:
+                await schedule.step(connection, found, State.PAUSED, reason=RENDER_ERRORS)
+        self._suspects.discard(campaign.id)
+        if found is None:
+            return
         log.warning("campaign paused: too many messages cannot be rendered", campaign_id=str(campaign.id))
 
     def _count(self, campaign: Campaign, made: Plan, now: int) -> None:

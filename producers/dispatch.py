@@ -13,6 +13,7 @@ from uuid import UUID
 import structlog
 
 from producers.deciding import Decider
+from producers.recalling import Recaller
 from producers.scheduling import Scheduler
 from producers.sending import Sender
 from service.adapters.postgres.campaigns import attempts, schedule
@@ -57,6 +58,7 @@ class Dispatcher:
         self._runtime, self._senders, self._rates, self._wake = runtime, senders, rates, wake
         self._decider = Decider(runtime, templates)
         self._scheduler = Scheduler(runtime)
+        self._recaller = Recaller(runtime, senders.keys())
         self._reaped_at = 0.0
         self._resting: dict[UUID, float] = {}
 
@@ -84,7 +86,7 @@ class Dispatcher:
         """Does what there is to do now; gives the seconds after which to look again."""
         has_acted = await self._reap()
         async with self._runtime.database.session() as connection:
-            found = self._awake(await schedule.standing(connection, self._runtime.clock()))
+            found = self._awake(await schedule.standing(connection, self._runtime.clock(), self._scheduler.tell))
         for one in found:
             async with self._alone(one):
                 has_acted |= await self._scheduler.look(one)
@@ -149,9 +151,9 @@ class Dispatcher:
         """A campaign that cannot be read waits for a release that can."""
         log.error("campaign paused: its template cannot be read", campaign_id=str(one.campaign.id), why=why[:500])
         async with self._runtime.database.batch() as connection:
-            found = await schedule.lock(connection, one.campaign.id, one.campaign.state)
+            found = await schedule.lock_in_turn(connection, one.campaign.id, one.campaign.state)
             if found is not None:
-                await schedule.step(connection, found[0], State.PAUSED, reason="invalid_template")
+                await schedule.step(connection, found, State.PAUSED, reason="invalid_template")
 
     async def _reap(self) -> bool:
         """Now and then: messages of processes that died, and of campaigns that are over; whether there is more."""
@@ -165,7 +167,7 @@ class Dispatcher:
             log.warning("leases ran out", messages=back.total())
             held: dict[tuple[str, ...], int] = {key: n for key, n in back.items() if key[1] == Message.UNCERTAIN}
             self._runtime.tally.count_all(metrics.DISPATCHED, held)
-        has_more = await self._scheduler.tidy()
+        has_more = await self._scheduler.tidy() | await self._recaller.look()
         if has_more:
             self._reaped_at = 0.0
         return has_more

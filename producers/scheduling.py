@@ -7,6 +7,7 @@ from typing import Final
 import structlog
 
 from service.adapters.postgres.campaigns import audience, schedule
+from service.adapters.postgres.campaigns.rows import CampaignUnknown
 from service.adapters.postgres.campaigns.schedule import Standing
 from service.app.dispatch.triggers import times_of
 from service.bootstrap import Runtime
@@ -30,6 +31,7 @@ class Scheduler:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
+        self._told: set[str] = set()
 
     async def look(self, standing: Standing) -> bool:
         """Makes the next step of a campaign, if there is one now; whether it did."""
@@ -47,6 +49,12 @@ class Scheduler:
             return await self._end(campaign, now)
         return False
 
+    def tell(self, error: CampaignUnknown) -> None:
+        """Logs, once, that a campaign is left to a newer release."""
+        if str(error) not in self._told:
+            self._told.add(str(error))
+            log.error("campaign passed over", why=str(error))
+
     async def tidy(self) -> bool:
         """Sees to messages that wait though their campaign has ended; whether there are more.
 
@@ -54,7 +62,7 @@ class Scheduler:
         goes on.
         """
         async with self._runtime.database.session() as connection:
-            found = await schedule.left_behind(connection, ENDED_MAX)
+            found = await schedule.left_behind(connection, ENDED_MAX, self.tell)
         counts = [await self._tidy(one) for one in found]
         return len(found) == ENDED_MAX or schedule.SLICE in counts
 

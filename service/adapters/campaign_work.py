@@ -25,7 +25,8 @@ SELECT
         ))
      )) + (SELECT count(*) FROM customer_segment_campaigns c CROSS JOIN LATERAL (
         SELECT FROM campaign_messages m WHERE m.campaign_id = c.id AND m.state IN ('pending', 'deferred') LIMIT 1
-     ) w WHERE c.state IN ('sent', 'cancelled', 'failed') OR c.is_deleted),
+     ) w WHERE c.state IN ('sent', 'cancelled', 'failed') OR c.is_deleted)
+     + (SELECT count(*) FROM customer_segment_campaigns WHERE state = 'cancelled' AND recalled_at IS NULL),
     EXISTS (SELECT FROM customer_segment_campaigns c
             WHERE c.state IN ('active', 'paused') AND NOT c.is_deleted AND c.trigger <> 'once')
 """
@@ -40,7 +41,7 @@ class CampaignWork:
     Attributes:
         due_messages: of campaigns that send, which could leave now.
         leased_messages: on their way by a transport of our own.
-        due_campaigns: whose next step is due: an audience to take, an end.
+        due_campaigns: whose next step is due: an audience to take, an end, messages to call back.
         lag: of the membership topic (while a campaign listens to it) and of the engagement topic, by partition.
     """
 

@@ -110,4 +110,5 @@ async def kill_dispatch(timeline: Timeline, case: Case) -> None:
         await timeline.idle()
         await shop.check()
         await shop.end()
+        await timeline.idle()
         timeline.end("dispatch")

@@ -48,6 +48,9 @@ customer_segment_campaigns = Table(
     column("sent_at", Instant, nullable=True),
     # When the members of then got their messages; of triggered campaigns only where those who were there get one.
     column("audience_taken_at", Instant, nullable=True),
+    # When all that a cancelled campaign had asked of downstream services was called back, and up to which customer.
+    column("recalled_at", Instant, nullable=True),
+    column("recalled_up_to", Uuid, nullable=True),
     # core.campaigns.model.Options
     column("options", JSONB),
     column("revision", BigInteger, server_default=text("1")),
@@ -191,16 +194,6 @@ campaign_suppressions = Table(
     column("at", Instant),
     column("message_id", Uuid, nullable=True),
     now("created_at"),
-)
-
-# Messages that bounced softly in a row; a delivery begins anew.
-campaign_soft_bounces = Table(
-    "campaign_soft_bounces",
-    metadata,
-    column("channel", Text, primary_key=True),
-    column("address_hash", LargeBinary, primary_key=True),
-    column("streak", Integer),
-    column("at", Instant),
 )
 
 campaign_consents = Table(

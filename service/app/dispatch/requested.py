@@ -1,8 +1,11 @@
-"""`campaign.message.requested` and `campaign.discount.issued`: what the topic of messages says (docs/campaigns.md)."""
+"""What the topic of messages says (docs/campaigns.md): `campaign.message.requested` and `.cancelled`, and
+`campaign.discount.issued`.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, Protocol
+from uuid import UUID
 
 import msgspec
 
@@ -15,12 +18,37 @@ from service.core.campaigns.model import Campaign
 from service.core.campaigns.sms_text import segments
 
 REQUESTED: Final = "campaign.message.requested"
+CANCELLED: Final = "campaign.message.cancelled"
 ISSUED: Final = "campaign.discount.issued"
 #: What sort of address a channel has; a notification's is known downstream by the customer's id.
 _KINDS: Final = {"email": "email", "sms": "phone"}
 _BY_ID: Final = "customer_id"
 
 _encoder: Final = msgspec.json.Encoder(decimal_format="string")
+
+
+class Told(Protocol):
+    """A message of which the topic speaks."""
+
+    @property
+    def customer_id(self) -> UUID:
+        """Whom to."""
+        ...
+
+    @property
+    def occasion(self) -> str:
+        """Of this customer, in this campaign."""
+        ...
+
+    @property
+    def message_id(self) -> UUID:
+        """The message's."""
+        ...
+
+    @property
+    def traceparent(self) -> str | None:
+        """Of what caused it."""
+        ...
 
 
 def address_of(campaign: Campaign, person: Person) -> str | None:
@@ -98,7 +126,14 @@ def requested_record(
     topic: str, campaign: Campaign, waiting: Waiting, data: dict[str, Any], now: int
 ) -> OutgoingRecord:
     """The request that downstream services send by; its id is the message's."""
-    return _record(topic, REQUESTED, str(waiting.message_id), campaign, waiting, data, now)
+    return _record(topic, REQUESTED, str(waiting.message_id), campaign.id, waiting, data, now)
+
+
+def cancelled_record(topic: str, campaign_id: UUID, message: Told, now: int) -> OutgoingRecord:
+    """What was requested need not be sent any more, for its campaign was cancelled."""
+    data = {"message_id": str(message.message_id), "reason": "campaign_cancelled"}
+    event_id = str(message_id(campaign_id, message.customer_id, f"{message.occasion}:cancelled"))
+    return _record(topic, CANCELLED, event_id, campaign_id, message, data, now)
 
 
 def issued_record(topic: str, campaign: Campaign, waiting: Waiting, code: str, now: int) -> OutgoingRecord:
@@ -113,23 +148,23 @@ def issued_record(topic: str, campaign: Campaign, waiting: Waiting, code: str, n
         "expires_at": None,
     }
     event_id = str(message_id(campaign.id, waiting.customer_id, f"{waiting.occasion}:code"))
-    return _record(topic, ISSUED, event_id, campaign, waiting, data, now)
+    return _record(topic, ISSUED, event_id, campaign.id, waiting, data, now)
 
 
 def _record(
-    topic: str, kind: str, event_id: str, campaign: Campaign, waiting: Waiting, data: dict[str, Any], now: int
+    topic: str, kind: str, event_id: str, campaign_id: UUID, message: Told, data: dict[str, Any], now: int
 ) -> OutgoingRecord:
-    key = str(waiting.customer_id).encode()
+    key = str(message.customer_id).encode()
     headers = [
         ("ce_specversion", b"1.0"),
         ("ce_id", event_id.encode()),
-        ("ce_source", f"/campaigns/{campaign.id}".encode()),
+        ("ce_source", f"/campaigns/{campaign_id}".encode()),
         ("ce_type", kind.encode()),
         ("ce_subject", key),
         ("ce_time", instants.to_text(now).encode()),
         ("ce_partitionkey", key),
         ("content-type", b"application/json"),
     ]
-    if waiting.traceparent is not None:
-        headers.append(("traceparent", waiting.traceparent.encode()))
+    if message.traceparent is not None:
+        headers.append(("traceparent", message.traceparent.encode()))
     return topic, key, _encoder.encode(data), headers

@@ -44,6 +44,8 @@ NEXT: Final[Mapping[State, frozenset[State]]] = {
 #: Messages of these may leave.
 LIVE: Final = (State.SENDING, State.ACTIVE)
 FINAL: Final = (State.SENT, State.CANCELLED, State.FAILED)
+#: Nothing of these leaves any more; what was sent goes on where a message of it is asked for again.
+GIVEN_UP: Final = (State.CANCELLED, State.FAILED)
 
 
 class Message(StrEnum):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from aiokafka import AIOKafkaProducer
 
@@ -30,6 +30,10 @@ FROM (SELECT gen_random_uuid() AS customer_id FROM generate_series(1, $2)) k
 """
 STATES = "SELECT state, reason, count(*) FROM campaign_messages WHERE campaign_id = $1 GROUP BY 1, 2 ORDER BY 1"
 BREAK = "ALTER TABLE campaign_messages ADD CONSTRAINT broken CHECK (campaign_id <> '{}' OR state = 'pending')"
+EXPIRE = """
+UPDATE campaign_messages SET expires_at = now() - interval '1 second'
+WHERE message_id IN (SELECT message_id FROM campaign_messages WHERE campaign_id = $1 LIMIT 3)
+"""
 PEOPLE = ("ann", "bob", "eve")
 
 
@@ -39,6 +43,14 @@ def failed(message: object) -> dict:
     data = {"message_id": str(message), "occurred_at": moment, "details": {"retryable": True, "code": "busy"}}
     head = {"specversion": "1.0", "id": uuid4().hex, "source": "/provider", "time": moment}
     return head | {"type": "campaign.message.failed", "data": data}
+
+
+def delivered(message: object) -> dict:
+    """It has arrived."""
+    moment = instants.to_text(now())
+    data = {"message_id": str(message), "occurred_at": moment, "details": {}}
+    head = {"specversion": "1.0", "id": uuid4().hex, "source": "/provider", "time": moment}
+    return head | {"type": "campaign.message.delivered", "data": data}
 
 
 class TestOver:
@@ -88,6 +100,56 @@ class TestOver:
         assert not requested(shop)
 
 
+class TestRecalled:
+    """What a cancelled campaign has asked of others."""
+
+    async def test_called_back_once(self, shop: World, database: Database) -> None:
+        """After its request, with the same key; but for what arrived, and whatever happens afterwards."""
+        segment_id = (await create(database, {"all": {}}, instants.to_text(now())))["all"]
+        made = await begin(database, campaign(segment_id))
+        other = await begin(database, campaign(segment_id, options={"frequency_caps": ()}))
+        start(shop)
+        shop.publish([registered(one) for one in PEOPLE])
+        shop.wait_idle()
+        await _tell(shop, delivered(message_id(made, customer_uuid("eve"), await _occasion(database, made, "eve"))))
+        shop.wait_idle()
+        await _cancel(database, made)
+        shop.wait_idle()
+        shop.kill("dispatch")
+        shop.start("dispatch")
+        shop.wait_idle()
+
+        asked = {one.event_id: one for one in requested(shop)}
+        back = requested(shop, "campaign.message.cancelled")
+        assert sorted(asked[one.data["message_id"]].key for one in back) == sorted(
+            str(customer_uuid(one)) for one in ("ann", "bob")
+        )
+        assert all(one.key == asked[one.data["message_id"]].key for one in back)
+        assert {one.data["reason"] for one in back} == {"campaign_cancelled"}
+        assert len({one.event_id for one in back} | set(asked)) == len(back) + len(asked)
+        assert await outcomes(database, made) == {
+            "ann": ("sent", "recalled"),
+            "bob": ("sent", "recalled"),
+            "eve": ("sent", None),
+        }
+        assert set((await outcomes(database, other)).values()) == {("sent", None)}
+
+    async def test_by_slices(self, shop: World, database: Database) -> None:
+        """A million requests are called back in many transactions, each request once; the expired are left."""
+        count = schedule.SLICE * 2 + 7
+        segment_id = (await create(database, {"all": {}}, instants.to_text(now())))["all"]
+        made = await begin(database, campaign(segment_id, trigger="once", state="paused"))
+        async with database.session() as connection:
+            await connection.execute(WAITING, made, count + 3)
+            await connection.execute("UPDATE campaign_messages SET state = 'sent', sent_at = now()")
+            await connection.execute(EXPIRE, made)
+        await _cancel(database, made)
+        start(shop)
+        shop.wait_idle()
+        back = [one.data["message_id"] for one in requested(shop, "campaign.message.cancelled")]
+        assert len(back) == len(set(back)) == count
+
+
 class TestAlone:
     """A fault of one campaign is no fault of the others."""
 
@@ -108,6 +170,16 @@ class TestAlone:
                 await _nap()
         assert await outcomes(database, sound) == dict.fromkeys(PEOPLE, ("sent", None))
         assert {state for state, _ in (await outcomes(database, broken)).values()} == {"pending"}
+
+
+async def _cancel(database: Database, campaign_id: UUID) -> None:
+    async with database.transaction() as connection:
+        store = PostgresCampaigns(connection)
+        await cancel_campaign(store, await lock_campaign(store, campaign_id), "tester")
+
+
+async def _occasion(database: Database, campaign_id: UUID, customer: str) -> str:
+    return next(row["occasion"] for row in await rows(database, campaign_id) if row["external_id"] == customer)
 
 
 async def _nap() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import time
 from uuid import UUID, uuid4
 
-from service.adapters.postgres.campaigns import attempts, messages
+from service.adapters.postgres.campaigns import attempts, messages, triggers
 from service.adapters.postgres.campaigns.store import PostgresCampaigns
 from service.adapters.postgres.database import Database
 from tests.integration.dispatch.support import begin, campaign
@@ -52,3 +52,12 @@ class TestTurns:
         await asyncio.gather(*busy)
         assert found is not None
         assert waited < 2 * HELD_SECONDS + 0.5
+
+    async def test_joins_keep_nobody_waiting(self, database: Database) -> None:
+        """While joins of its segment fire, a campaign can be paused."""
+        segment_id = uuid4()
+        campaign_id = await begin(database, campaign(str(segment_id)))
+        async with database.batch() as firing:
+            assert await triggers.listening(firing, [segment_id])
+            async with asyncio.timeout(LASTS_SECONDS), database.transaction() as connection:
+                assert await PostgresCampaigns(connection).lock(campaign_id) is not None

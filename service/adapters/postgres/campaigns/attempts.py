@@ -11,7 +11,7 @@ from service.adapters.postgres.campaigns.messages import write_outbox
 from service.app.dispatch.outcomes import Finished, Lease
 from service.app.engagement.told import told_record
 from service.app.outgoing import OutgoingRecord
-from service.core.campaigns.states import FINAL, LIVE, Message
+from service.core.campaigns.states import GIVEN_UP, LIVE, Message, State
 from service.core.instants import to_datetime
 
 #: Held until the transaction ends, so that a pause or an end comes before or after it.
@@ -45,6 +45,7 @@ FROM unnest($1::uuid[], $2::uuid[]) AS u (message_id, token)
 WHERE m.message_id = u.message_id AND m.attempt_token = u.token AND m.state = 'leased'
     AND m.lease_expires_at > clock_timestamp()
 """
+#: Campaigns are not locked for it: what waits again though its campaign was cancelled meanwhile is seen to afterwards.
 LAPSED: Final = """
 SELECT m.message_id, m.channel, m.attempt_began_at IS NOT NULL AS has_begun,
     COALESCE(c.options ->> 'on_uncertain', CASE c.category WHEN 'marketing' THEN 'hold' ELSE 'resend' END) = 'hold'
@@ -53,7 +54,7 @@ SELECT m.message_id, m.channel, m.attempt_began_at IS NOT NULL AS has_begun,
 FROM campaign_messages m JOIN customer_segment_campaigns c ON c.id = m.campaign_id
 WHERE m.state = 'leased' AND m.lease_expires_at <= clock_timestamp()
 ORDER BY m.message_id LIMIT $1
-FOR UPDATE OF m SKIP LOCKED FOR SHARE OF c
+FOR UPDATE OF m SKIP LOCKED
 """
 #: The token of what is held stays: should its process live after all, it can still tell.
 TAKE_BACK: Final = """
@@ -99,9 +100,9 @@ async def _share(connection: Any, campaigns: Sequence[UUID]) -> dict[UUID, str]:
 
 
 def _told_over(one: tuple[Lease, Finished], states: dict[UUID, str]) -> tuple[Lease, Finished]:
-    """Of a campaign that is over nothing waits."""
+    """Of a campaign that was given up nothing waits."""
     lease, finished = one
-    if finished.state == Message.PENDING and states.get(lease.campaign_id, FINAL[0]) in FINAL:
+    if finished.state == Message.PENDING and states.get(lease.campaign_id, State.CANCELLED) in GIVEN_UP:
         more = finished.attempts_more
         return lease, Finished(Message.SUPPRESSED, CANCELLED, attempts_more=more, error=finished.error)
     return one
@@ -173,7 +174,7 @@ async def take_back(connection: Any, now: int) -> list[tuple[str, str]]:
     Returns:
         channel and new state of each.
     """
-    rows = await connection.fetch(LAPSED, LAPSED_MAX, list(FINAL))
+    rows = await connection.fetch(LAPSED, LAPSED_MAX, list(GIVEN_UP))
     if not rows:
         return []
     values = [_taken_back(row, now) for row in rows]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 import sqlalchemy as sa
@@ -35,10 +36,34 @@ class Row(Protocol):
         ...
 
 
+AnyRow = TypeVar("AnyRow", bound=Row)
+
+
+class CampaignUnknown(Exception):
+    """A newer release has written a campaign in words that this one does not know: a sentence with the fix."""
+
+
 def campaign_of(row: Row) -> Campaign:
-    """The campaign of a row with CAMPAIGN_COLUMNS."""
+    """The campaign of a row with CAMPAIGN_COLUMNS.
+
+    Raises:
+        CampaignUnknown: its options are of a newer release.
+    """
     values = {name: row[name] for name in _NAMES}
-    return Campaign(**values, options=_read_options(row["options"]))
+    try:
+        return Campaign(**values, options=_read_options(row["options"]))
+    except msgspec.ValidationError as error:
+        msg = f"options of campaign {row['id']}: {error}. A newer release has written them: run that release"
+        raise CampaignUnknown(msg) from error
+
+
+def known(rows: Iterable[AnyRow], tell: Callable[[CampaignUnknown], None]) -> Iterator[tuple[AnyRow, Campaign]]:
+    """The campaigns of rows; `tell` gets those that only a newer release can read."""
+    for row in rows:
+        try:
+            yield row, campaign_of(row)
+        except CampaignUnknown as error:
+            tell(error)
 
 
 def _read_options(text: str) -> Options:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from service.adapters.postgres.campaigns.rows import CAMPAIGN_COLUMNS, campaign_of
+from service.adapters.postgres.campaigns import turns
+from service.adapters.postgres.campaigns.rows import CAMPAIGN_COLUMNS, CampaignUnknown, campaign_of, known
 from service.core.campaigns.model import Campaign
 from service.core.campaigns.states import State
 from service.core.instants import to_datetime
@@ -47,6 +48,9 @@ WHERE id = $1 AND state = $2
 """
 NOTE: Final = """
 INSERT INTO campaign_state_changes (campaign_id, from_state, to_state, reason, changed_by) VALUES ($1, $2, $3, $4, $5)
+"""
+WAS_PAUSED: Final = """
+SELECT EXISTS (SELECT FROM campaign_state_changes WHERE campaign_id = $1 AND to_state = 'paused' AND reason = $2)
 """
 AUDIENCE_TAKEN: Final = "UPDATE customer_segment_campaigns SET audience_taken_at = $2 WHERE id = $1"
 #: So many messages at once, for a transaction that settles a million holds up everybody for a long time.
@@ -87,18 +91,18 @@ class Standing(NamedTuple):
     has_unsettled: bool
 
 
-async def standing(connection: Any, now: int) -> list[Standing]:
-    """All campaigns that have not ended, those of higher priority first."""
+async def standing(connection: Any, now: int, tell: Callable[[CampaignUnknown], None]) -> list[Standing]:
+    """All campaigns that have not ended, those of higher priority first; `tell` gets those that cannot be read."""
     return [
         Standing(
-            campaign_of(row),
+            campaign,
             row["audience_taken_at"] is not None,
             row["is_segment_gone"],
             row["is_filling"],
             row["has_due"],
             row["has_unsettled"],
         )
-        for row in await connection.fetch(STANDING, to_datetime(now))
+        for row, campaign in known(await connection.fetch(STANDING, to_datetime(now)), tell)
     ]
 
 
@@ -106,6 +110,13 @@ async def lock(connection: Any, campaign_id: UUID, state: str) -> tuple[Campaign
     """The campaign, if it is in this state and nobody else is at it, and whether its audience has been taken."""
     row = await connection.fetchrow(LOCK, campaign_id, state)
     return None if row is None else (campaign_of(row), row["audience_taken_at"] is not None)
+
+
+async def lock_in_turn(connection: Any, campaign_id: UUID, state: str) -> Campaign | None:
+    """The campaign, if it is in this state: before the messages that are decided or sent after."""
+    await connection.execute(turns.CHANGE, campaign_id)
+    found = await lock(connection, campaign_id, state)
+    return None if found is None else found[0]
 
 
 async def has_unsettled(connection: Any, campaign_id: UUID) -> bool:
@@ -146,6 +157,11 @@ async def cancel_messages(connection: Any, campaign_id: UUID) -> int:
     return int((await connection.execute(CANCEL_MESSAGES, campaign_id)).rsplit(" ", 1)[1])
 
 
-async def left_behind(connection: Any, campaigns_max: int) -> list[Campaign]:
-    """Campaigns that have ended or were deleted though messages of theirs wait."""
-    return [campaign_of(row) for row in await connection.fetch(LEFT_BEHIND, campaigns_max)]
+async def left_behind(connection: Any, campaigns_max: int, tell: Callable[[CampaignUnknown], None]) -> list[Campaign]:
+    """Campaigns that have ended or were deleted though messages of theirs wait; `tell` as for `standing`."""
+    return [campaign for _, campaign in known(await connection.fetch(LEFT_BEHIND, campaigns_max), tell)]
+
+
+async def was_paused_for(connection: Any, campaign_id: UUID, reason: str) -> bool:
+    """Whether the dispatcher has paused the campaign for this reason before."""
+    return bool(await connection.fetchval(WAS_PAUSED, campaign_id, reason))

@@ -19,11 +19,12 @@ from service.core.instants import from_datetime, to_datetime
 ACTIVATIONS_LOCK: Final = 7_300_006
 LOCK_ACTIVATIONS: Final = text("SELECT pg_advisory_xact_lock(:lock)")
 SHARE_ACTIVATIONS: Final = "SELECT pg_advisory_xact_lock_shared($1)"
-#: For a change of these campaigns, such as their cancelling, one waits for the other.
+#: Not locked, so that joins keep nobody from pausing or cancelling them: what fires for a campaign that has been
+#: cancelled meanwhile is seen to afterwards (schedule.LEFT_BEHIND).
 LISTENING: Final = f"""
 SELECT {CAMPAIGN_COLUMNS} FROM customer_segment_campaigns
 WHERE segment_id = ANY($1::uuid[]) AND state IN ('active', 'paused') AND NOT is_deleted AND trigger <> 'once'
-ORDER BY id FOR SHARE
+ORDER BY id
 """  # noqa: S608 - built from constants
 LATEST: Final = """
 SELECT k.customer_id, k.campaign_id, m.occurred_at
@@ -57,7 +58,11 @@ async def lock_activations(connection: AsyncConnection) -> None:
 
 
 async def listening(connection: Any, segment_ids: Iterable[UUID]) -> list[Campaign]:
-    """Triggered campaigns of these segments that have begun; none of them changes until the transaction ends."""
+    """Triggered campaigns of these segments that have begun.
+
+    Raises:
+        CampaignUnknown: a newer release wrote one of them; without it, its joins would be lost.
+    """
     await connection.execute(SHARE_ACTIVATIONS, ACTIVATIONS_LOCK)
     return [campaign_of(row) for row in await connection.fetch(LISTENING, list(segment_ids))]
 
