@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from service.adapters.kafka.offsets import OffsetReader
+from service.adapters.postgres.campaigns.schedule import FIRST_WAITING, IS_UNSETTLED
 from service.adapters.postgres.database import Database
 from service.core.instants import to_datetime
 from service.settings import Settings
 
 #: $1 is the service's clock; retries wait in real time.
-WORK: Final = """
+WORK: Final = f"""
 SELECT
     (SELECT count(*) FROM customer_segment_campaigns c JOIN campaign_messages m ON m.campaign_id = c.id
      WHERE c.state IN ('sending', 'active') AND NOT c.is_deleted AND m.state IN ('pending', 'deferred')
@@ -20,16 +21,13 @@ SELECT
     (SELECT count(*) FROM customer_segment_campaigns c WHERE NOT c.is_deleted AND (
         (c.state = 'scheduled' AND c.scheduled_at <= $1)
         OR (c.state = 'active' AND c.audience_taken_at IS NULL AND (c.options ->> 'include_existing')::boolean)
-        OR (c.state = 'sending' AND NOT EXISTS (
-            SELECT FROM campaign_messages m WHERE m.campaign_id = c.id AND m.state IN ('pending', 'deferred', 'leased')
-        ))
-     )) + (SELECT count(*) FROM customer_segment_campaigns c CROSS JOIN LATERAL (
-        SELECT FROM campaign_messages m WHERE m.campaign_id = c.id AND m.state IN ('pending', 'deferred') LIMIT 1
-     ) w WHERE c.state IN ('sent', 'cancelled', 'failed') OR c.is_deleted)
+        OR (c.state = 'sending' AND NOT {IS_UNSETTLED})
+     )) + (SELECT count(*) FROM customer_segment_campaigns c CROSS JOIN LATERAL ({FIRST_WAITING}) w
+     WHERE c.state IN ('sent', 'cancelled', 'failed') OR c.is_deleted)
      + (SELECT count(*) FROM customer_segment_campaigns WHERE state = 'cancelled' AND recalled_at IS NULL),
     EXISTS (SELECT FROM customer_segment_campaigns c
             WHERE c.state IN ('active', 'paused') AND NOT c.is_deleted AND c.trigger <> 'once')
-"""
+"""  # noqa: S608 - built from constants
 DISPATCH_GROUP: Final = "-dispatch"
 ENGAGEMENT_GROUP: Final = "-engagement"
 

@@ -19,13 +19,13 @@ SHARE_CAMPAIGNS: Final = """
 SELECT id, CASE WHEN is_deleted THEN 'cancelled' ELSE state END FROM customer_segment_campaigns
 WHERE id = ANY($1::uuid[]) ORDER BY id FOR SHARE
 """
-#: From here on nobody else can tell whether the message left. A lease that ran out may be another's by now.
+#: From here on nobody else can tell whether the message left. A lease that ran out may be another's by now. Who has a
+#: token and a lease is `leased`; asked for that by name, the planner may walk through all that are, or were.
 MARK: Final = """
 UPDATE campaign_messages m
 SET attempt_began_at = clock_timestamp(), lease_expires_at = clock_timestamp() + make_interval(secs => $3)
 FROM unnest($1::uuid[], $2::uuid[]) AS u (message_id, token)
-WHERE m.message_id = u.message_id AND m.attempt_token = u.token AND m.state = 'leased'
-    AND m.lease_expires_at > clock_timestamp()
+WHERE m.message_id = u.message_id AND m.attempt_token = u.token AND m.lease_expires_at > clock_timestamp()
 RETURNING m.message_id
 """
 #: Also of those that were held as uncertain because the lease had run out: now it is known.
@@ -42,8 +42,7 @@ RETURNING m.message_id
 RENEW: Final = """
 UPDATE campaign_messages m SET lease_expires_at = clock_timestamp() + make_interval(secs => $3)
 FROM unnest($1::uuid[], $2::uuid[]) AS u (message_id, token)
-WHERE m.message_id = u.message_id AND m.attempt_token = u.token AND m.state = 'leased'
-    AND m.lease_expires_at > clock_timestamp()
+WHERE m.message_id = u.message_id AND m.attempt_token = u.token AND m.lease_expires_at > clock_timestamp()
 """
 #: Campaigns are not locked for it: what waits again though its campaign was cancelled meanwhile is seen to afterwards.
 LAPSED: Final = """
@@ -56,7 +55,7 @@ WHERE m.state = 'leased' AND m.lease_expires_at <= clock_timestamp()
 ORDER BY m.message_id LIMIT $1
 FOR UPDATE OF m SKIP LOCKED
 """
-#: The token of what is held stays: should its process live after all, it can still tell.
+#: Of what LAPSED has locked. The token of what is held stays: should its process live after all, it can still tell.
 TAKE_BACK: Final = """
 UPDATE campaign_messages m SET
     state = u.state, reason = u.reason, sent_at = u.sent_at, attempts = m.attempts + u.attempts_more, error = u.error,
@@ -64,7 +63,7 @@ UPDATE campaign_messages m SET
     attempt_token = CASE WHEN u.state = 'uncertain' THEN m.attempt_token END
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::smallint[], $6::text[])
     AS u (message_id, state, reason, sent_at, attempts_more, error)
-WHERE m.message_id = u.message_id AND m.state = 'leased'
+WHERE m.message_id = u.message_id
 """
 LAPSED_MAX: Final = 500
 CANCELLED: Final = "campaign_cancelled"

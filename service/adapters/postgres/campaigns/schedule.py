@@ -17,18 +17,26 @@ from service.core.instants import to_datetime
 #: Who changed a state, in its history.
 DISPATCH: Final = "dispatch"
 
-_WAITING: Final = """
-    SELECT FROM campaign_messages m WHERE m.campaign_id = c.id AND m.state IN ('pending', 'deferred')
+#: In the order of campaign_messages_waiting_idx: else the planner may look through all messages of the campaign.
+FIRST_WAITING: Final = """
+    SELECT m.due_at FROM campaign_messages m WHERE m.campaign_id = c.id AND m.state IN ('pending', 'deferred')
+    ORDER BY m.due_at LIMIT 1
 """
-_LEASED: Final = "SELECT FROM campaign_messages m WHERE m.campaign_id = c.id AND m.state = 'leased'"
+_DUE: Final = """
+    SELECT m.due_at FROM campaign_messages m WHERE m.campaign_id = c.id AND m.state IN ('pending', 'deferred')
+        AND m.due_at <= $1 AND (m.retry_at IS NULL OR m.retry_at <= clock_timestamp())
+    ORDER BY m.due_at LIMIT 1
+"""
+#: Campaigns with messages on their way, all at once: they are few, whatever has been sent.
+LEASED_CAMPAIGNS: Final = "ARRAY(SELECT DISTINCT campaign_id FROM campaign_messages WHERE state = 'leased')"
+IS_UNSETTLED: Final = f"(({FIRST_WAITING}) IS NOT NULL OR c.id = ANY({LEASED_CAMPAIGNS}))"
 #: $1 is the service's clock.
 STANDING: Final = f"""
 SELECT {CAMPAIGN_COLUMNS}, audience_taken_at,
     NOT EXISTS (SELECT FROM customer_segments s
                 WHERE s.id = c.segment_id AND NOT s.is_deleted AND s.status <> 'archived') AS is_segment_gone,
     EXISTS (SELECT FROM customer_segments s WHERE s.id = c.segment_id AND s.backfill_state = 'running') AS is_filling,
-    EXISTS ({_WAITING} AND m.due_at <= $1 AND (m.retry_at IS NULL OR m.retry_at <= clock_timestamp())) AS has_due,
-    EXISTS ({_WAITING}) OR EXISTS ({_LEASED}) AS has_unsettled
+    ({_DUE}) IS NOT NULL AS has_due, {IS_UNSETTLED} AS has_unsettled
 FROM customer_segment_campaigns c
 WHERE state IN ('scheduled', 'sending', 'active', 'paused') AND NOT is_deleted
 ORDER BY COALESCE((options ->> 'priority')::integer, 50) DESC, scheduled_at, id
@@ -38,7 +46,7 @@ LOCK: Final = f"""
 SELECT {CAMPAIGN_COLUMNS}, audience_taken_at FROM customer_segment_campaigns
 WHERE id = $1 AND state = $2 AND NOT is_deleted FOR NO KEY UPDATE SKIP LOCKED
 """  # noqa: S608 - built from constants
-HAS_UNSETTLED: Final = f"SELECT EXISTS ({_WAITING}) OR EXISTS ({_LEASED}) FROM (SELECT $1::uuid AS id) c"  # noqa: S608
+HAS_UNSETTLED: Final = f"SELECT {IS_UNSETTLED} FROM (SELECT $1::uuid AS id) c"  # noqa: S608 - as above
 STEP: Final = """
 UPDATE customer_segment_campaigns SET
     state = $3, failure_reason = COALESCE($4, failure_reason), started_at = COALESCE($5, started_at),
@@ -66,7 +74,7 @@ WHERE message_id = ANY(ARRAY(
 #: Ended campaigns in which messages wait: the rest of what was cancelled, and what a provider asks to have again. Each
 #: campaign is one look into the index of what waits, however much does.
 LEFT_BEHIND: Final = f"""
-SELECT {CAMPAIGN_COLUMNS} FROM customer_segment_campaigns c CROSS JOIN LATERAL ({_WAITING} LIMIT 1) w
+SELECT {CAMPAIGN_COLUMNS} FROM customer_segment_campaigns c CROSS JOIN LATERAL ({FIRST_WAITING}) w
 WHERE c.state IN ('sent', 'cancelled', 'failed') OR c.is_deleted
 ORDER BY c.id LIMIT $1
 """  # noqa: S608 - built from constants
