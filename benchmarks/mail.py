@@ -64,7 +64,7 @@ def main() -> None:
     mails, rounds = (2_000, 3) if chosen.quick else (5_000, 7)
     found = {"load": machine.load(), **_writing(mails)}
     print(f"writing a mail: {found['writer_us']:.0f} us, standard library {found['standard_us']:.0f} us")
-    with _sink() as port:
+    with sink() as port:
         found |= asyncio.run(_sending(port, mails, rounds, chosen.connections))
     print(
         f"{chosen.connections} connections, {found['mail_bytes']} bytes a mail: transport {found['transport']:,.0f}/s,"
@@ -112,7 +112,8 @@ def _standard(message: Outbound) -> bytes:
 
 
 @contextmanager
-def _sink() -> Iterator[int]:
+def sink() -> Iterator[int]:
+    """A mail server that keeps nothing, in a process of its own: its port."""
     process = subprocess.Popen([sys.executable, "-c", SINK], stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None  # noqa: S101 - a pipe, as asked for
@@ -123,10 +124,10 @@ def _sink() -> Iterator[int]:
 
 
 async def _sending(port: int, mails: int, rounds: int, connections: int) -> dict[str, Any]:
-    await _bare(port, mails // 10, connections)
+    await bare(port, mails // 10, connections)
     rates: list[tuple[float, float]] = []
     for number in range(rounds):
-        first, second = (_transport, _bare) if number % 2 else (_bare, _transport)
+        first, second = (_transport, bare) if number % 2 else (bare, _transport)
         one, two = await first(port, mails, connections), await second(port, mails, connections)
         rates.append((one, two) if first is _transport else (two, one))
     ratios = [transport / bare for transport, bare in rates]
@@ -158,7 +159,7 @@ async def _transport(port: int, mails: int, connections: int) -> float:
     return rate
 
 
-async def _bare(port: int, mails: int, connections: int) -> float:
+async def bare(port: int, mails: int, connections: int) -> float:
     """Mails a second of a client that writes prepared bytes and waits for lines."""
     mail = WRITER.write(_message(0), read_mailbox("customer0@example.org")) + b".\r\n"
     steps = (b"MAIL FROM:<shop@example.com>\r\n", b"RCPT TO:<customer0@example.org>\r\n", b"DATA\r\n", mail)

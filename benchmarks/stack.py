@@ -133,7 +133,10 @@ class Run:
             await database.close()
 
 
-TOPICS: Final = ("orders_topic", "customers_topic", "membership_topic", "dead_letter_topic")
+TOPICS: Final = (
+    *("orders_topic", "customers_topic", "membership_topic", "dead_letter_topic"),
+    *("messages_topic", "engagement_topic"),
+)
 
 
 class Roles:
