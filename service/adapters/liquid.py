@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from html import escape
@@ -28,6 +29,9 @@ UNSUBSCRIBE: Final = "unsubscribe_url"
 OWN_LINKS: Final = (UNSUBSCRIBE, "preferences_url", "view_url")
 LINKS_MAX: Final = 200
 TARGET_CHARACTERS_MAX: Final = 2_000
+#: Whatever in a template may be the name of a host.
+_HOST: Final = re.compile(r"[\w.-]+")
+_UNCLEAN: Final = frozenset(" \\")
 _HTML_FOOTER: Final = '<p style="font-size:12px;color:#666666"><a href="{}">Unsubscribe</a></p>'
 _TEXT_FOOTER: Final = "\n\n-- \nUnsubscribe: {}\n"
 _PIXEL: Final = '<img src="{}" width="1" height="1" alt="" style="display:none">'
@@ -76,6 +80,7 @@ class LiquidTemplates:
             has_html=has_html,
             needs_unsubscribe=needs_unsubscribe,
             variables=frozenset(own.union(*found.values())),
+            hosts=frozenset(one.strip(".") for one in _HOST.findall((campaign.content or "").lower())),
         )
 
 
@@ -91,8 +96,10 @@ class LiquidTemplate:
         has_html: bool,
         needs_unsubscribe: bool,
         variables: frozenset[str],
+        hosts: frozenset[str],
     ) -> None:
         self.variables = variables
+        self._hosts = hosts
         self._subject = subject
         self._title = title
         self._content = content
@@ -115,7 +122,7 @@ class LiquidTemplate:
         subject = None if self._subject is None else _one_line(_rendered("subject", self._subject, known))
         title = None if self._title is None else _one_line(_rendered("title", self._title, known))
         body = self._with_footer(_rendered("content", self._content, known), known)
-        links = _Links(wrap, {str(known[name]) for name in OWN_LINKS if name in known})
+        links = _Links(wrap, {str(known[name]) for name in OWN_LINKS if name in known}, self._hosts)
         if not self._has_html:
             return Rendered(subject, title, rewrite_text(body, links.place), None, links.targets)
         try:
@@ -142,11 +149,16 @@ class LiquidTemplate:
 
 
 class _Links:
-    """The links of one message, each target once."""
+    """The links of one message, each target once.
 
-    def __init__(self, wrap: Callable[[int, str], str] | None, own: set[str]) -> None:
+    Only hosts that the template itself names are led to by way of us: who gives a link as their name would get one of
+    ours to wherever they like.
+    """
+
+    def __init__(self, wrap: Callable[[int, str], str] | None, own: set[str], hosts: frozenset[str]) -> None:
         self._wrap = wrap
         self._own = own
+        self._hosts = hosts
         self._places: dict[str, str] = {}
 
     @property
@@ -156,7 +168,7 @@ class _Links:
 
     def place(self, target: str) -> str:
         """What stands where the link to the target stood."""
-        if self._wrap is None or target in self._own or not _is_followed(target):
+        if self._wrap is None or target in self._own or _host_of(target) not in self._hosts:
             return target
         if target not in self._places:
             if len(self._places) >= LINKS_MAX:
@@ -165,14 +177,14 @@ class _Links:
         return self._places[target]
 
 
-def _is_followed(target: str) -> bool:
-    """Only what leads to the web can lead there by way of us."""
+def _host_of(target: str) -> str | None:
+    """Where a link leads on the web; None where it does not, or where browsers may read another host than we do."""
     try:
         parts = urlsplit(target)
     except ValueError:
-        return False
-    is_clean = len(target) <= TARGET_CHARACTERS_MAX and target.isprintable() and " " not in target
-    return is_clean and parts.scheme in ("http", "https") and bool(parts.hostname)
+        return None
+    is_clean = len(target) <= TARGET_CHARACTERS_MAX and target.isprintable() and not _UNCLEAN.intersection(target)
+    return parts.hostname if is_clean and parts.scheme in ("http", "https") else None
 
 
 def _compiled(

@@ -6,7 +6,7 @@ import pytest
 
 from service.adapters.liquid import LINKS_MAX
 from service.app.campaigns.templates import VARIABLES, Rendered, RenderError
-from tests.unit.campaigns.rendering import TEMPLATES, URL, rendered
+from tests.unit.campaigns.rendering import TEMPLATES, URL, VALUES, rendered
 from tests.unit.campaigns.support import campaign
 
 
@@ -151,6 +151,32 @@ def test_links_in_text() -> None:
 
     assert found == Rendered("Hi", None, "Look: https://t/0. Bye", None, ("https://a.example/x",))
     assert rendered("https://a.example").links == ()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "https://evil.example/login",
+        "https://shop.example.org@evil.example/",
+        "https://evil.example\\@shop.example.org/",
+        "https://evil.example?https://shop.example.org",
+        "https://shop.example.org.evil.example",
+        "//evil.example",
+    ],
+)
+@pytest.mark.parametrize(
+    "content",
+    [
+        "Hi {{ customer.last_name }} , see https://shop.example.org/{{ customer.total_orders }}",
+        '<a href="{{ customer.last_name }}">x</a> <a href="https://shop.example.org/{{ customer.total_orders }}">y</a>',
+    ],
+)
+def test_no_link_of_ours_leads_where_a_customer_likes(content: str, name: str) -> None:
+    """Only links of the template are led by way of us: a signed link of ours to anywhere would serve for phishing."""
+    values = VALUES | {"customer": VALUES["customer"] | {"last_name": name}}
+    found = rendered(content, values=values, wrap=lambda index, _: f"https://t.example.org/{index}")
+    assert found.links == ("https://shop.example.org/3",)
+    assert "https://t.example.org/0" in found.text
 
 
 def test_many_links() -> None:
