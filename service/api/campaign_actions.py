@@ -10,7 +10,7 @@ from service.adapters.postgres.campaigns.store import PostgresCampaigns
 from service.adapters.postgres.segments import PostgresSegments
 from service.api.auth import Requires
 from service.api.bodies import body_docs, read_body_if_any
-from service.api.campaign_answers import CampaignPath, answer_campaign, campaign_id_of
+from service.api.campaign_answers import CampaignPath, answer_changed, campaign_id_of
 from service.api.campaign_bodies import ScheduleBody, SendBody
 from service.api.campaign_rules import check_may_send, launch_of
 from service.api.campaign_schemas import CampaignData
@@ -55,7 +55,7 @@ async def schedule(request: Request, identity: Sender, campaign: CampaignPath, e
         launch = await launch_of(request, connection, identity, draft, body.preview_token)
         await segments.note_author(author_of(identity))
         begun = await schedule_campaign(store, segments, launch, draft, body.scheduled_at)
-        return await answer_campaign(connection, begun, "The campaign has been scheduled")
+    return await answer_changed(request, begun, "The campaign has been scheduled")
 
 
 @router.post(
@@ -75,7 +75,7 @@ async def send(request: Request, identity: Sender, campaign: CampaignPath, expec
         launch = await launch_of(request, connection, identity, draft, body.preview_token)
         await segments.note_author(author_of(identity))
         begun = await send_campaign(store, segments, launch, draft)
-        return await answer_campaign(connection, begun, "The campaign has begun")
+    return await answer_changed(request, begun, "The campaign has begun")
 
 
 @router.post(
@@ -89,7 +89,7 @@ async def pause(request: Request, identity: Sender, campaign: CampaignPath, expe
         found = await expected_campaign(store, campaign_id, expected)
         await PostgresSegments(connection).note_author(author_of(identity))
         paused = await pause_campaign(store, found, identity.sub)
-        return await answer_campaign(connection, paused, "The campaign has been paused")
+    return await answer_changed(request, paused, "The campaign has been paused")
 
 
 @router.post(
@@ -104,7 +104,7 @@ async def resume(request: Request, identity: Sender, campaign: CampaignPath, exp
         check_may_send(identity, found)
         await PostgresSegments(connection).note_author(author_of(identity))
         resumed = await resume_campaign(store, found, identity.sub)
-        return await answer_campaign(connection, resumed, "The campaign goes on")
+    return await answer_changed(request, resumed, "The campaign goes on")
 
 
 @router.post("/{campaign}/cancel", response_model=Answer[CampaignData], responses=_DONE, summary="End a campaign")
@@ -116,4 +116,4 @@ async def cancel(request: Request, identity: Sender, campaign: CampaignPath, exp
         found = await expected_campaign(store, campaign_id, expected)
         await PostgresSegments(connection).note_author(author_of(identity))
         ended, waiting = await cancel_campaign(store, found, identity.sub)
-        return await answer_campaign(connection, ended, f"The campaign has ended; {waiting} messages will not leave")
+    return await answer_changed(request, ended, f"The campaign has ended; {waiting} messages will not leave")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Final
 from uuid import UUID
 
-from fastapi import Path, Response
+from fastapi import Path, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from service.adapters.postgres.campaigns.performance import counts_of
@@ -13,6 +13,7 @@ from service.adapters.postgres.campaigns.store import PostgresCampaigns
 from service.api.bodies import answer
 from service.api.campaign_schemas import campaign_data
 from service.api.errors import etag
+from service.api.services import services_of
 from service.app.campaigns.campaigns import CampaignMissing, CampaignQuery
 from service.core.campaigns.model import Campaign
 from service.core.identity import UUID_FORM
@@ -41,6 +42,18 @@ async def answer_campaign(
     data = (await shown_campaigns(connection, [campaign]))[0]
     headers = {"etag": etag(campaign.revision), **({} if location is None else {"location": location})}
     return answer(data, message, status, headers)
+
+
+async def answer_changed(
+    request: Request, campaign: Campaign, message: str, status: int = 200, location: str | None = None
+) -> Response:
+    """The answer that shows what a change has left; only once that is committed.
+
+    To count what came of a large campaign takes long. Nobody waits for it under the campaign's lock, and a pause does
+    not wait for it to hold.
+    """
+    async with services_of(request).database.snapshot() as connection:
+        return await answer_campaign(connection, campaign, message, status, location)
 
 
 async def campaigns_of(connection: AsyncConnection, segment_id: UUID) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from service.adapters.postgres.campaigns.store import PostgresCampaigns
 from service.adapters.postgres.segments import PostgresSegments
 from service.api.bodies import answer, body_docs, read_body
-from service.api.campaign_answers import CampaignPath, answer_campaign, campaign_id_of, shown_campaigns
+from service.api.campaign_answers import CampaignPath, answer_campaign, answer_changed, campaign_id_of, shown_campaigns
 from service.api.campaign_bodies import CampaignChangeBody, CampaignType, NewCampaignBody
 from service.api.campaign_rules import check_may_send, launch_of
 from service.api.campaign_schemas import CampaignData, CampaignPage, StateName, StatusName
@@ -92,8 +92,8 @@ async def create(request: Request, identity: Creator, segment: SegmentPath) -> R
                 campaign = await send_campaign(store, segments, launch, campaign)
             else:
                 campaign = await schedule_campaign(store, segments, launch, campaign, None)
-        location = f"{CAMPAIGNS}/{campaign.id}"
-        return await answer_campaign(connection, campaign, "The campaign has been created", 201, location)
+    location = f"{CAMPAIGNS}/{campaign.id}"
+    return await answer_changed(request, campaign, "The campaign has been created", 201, location)
 
 
 @router.get("/{segment}/campaigns", response_model=Answer[CampaignPage], summary="List a segment's campaigns")
@@ -155,7 +155,7 @@ async def update(request: Request, identity: Updater, campaign: CampaignPath, ex
         if is_new_status and wanted == "scheduled":
             launch = await launch_of(request, connection, identity, changed, None)
             changed = await schedule_campaign(store, segments, launch, changed, None)
-        return await answer_campaign(connection, changed, "The campaign has been changed")
+    return await answer_changed(request, changed, "The campaign has been changed")
 
 
 @router.delete(
@@ -169,4 +169,4 @@ async def delete(request: Request, _: Deleter, campaign: CampaignPath, expected:
     campaign_id = campaign_id_of(campaign)
     async with services_of(request).database.transaction() as connection:
         gone = await delete_campaign(PostgresCampaigns(connection), campaign_id, expected)
-        return await answer_campaign(connection, gone, "The campaign has been deleted")
+    return await answer_changed(request, gone, "The campaign has been deleted")
