@@ -145,9 +145,13 @@ def _send(
         return
     person = batch.people[waiting.customer_id]
     unsubscribe_url = rules.links.unsubscribe(campaign, waiting.message_id)
-    joined_at = waiting.occurred_at if campaign.trigger == "on_joined" else person.joined_at
     values = values_of(
-        campaign, batch.segment_name, person, joined_at=joined_at, code=code, unsubscribe_url=unsubscribe_url
+        campaign,
+        batch.segment_name,
+        person,
+        joined_at=_joined_at(campaign, waiting, person),
+        code=code,
+        unsubscribe_url=unsubscribe_url,
     )
     try:
         content = render(template, campaign, waiting.message_id, values, rules.links)
@@ -174,6 +178,16 @@ def _send(
         lease = _lease(batch, waiting, person, content, unsubscribe_url, data)
         made.leases.append(lease)
     made.settled.append(_left(waiting, now, lease, content, code, campaign))
+
+
+def _joined_at(campaign: Campaign, waiting: Waiting, person: Person) -> int | None:
+    """Since when they are a member; of one whom a join fired, that join, even if they have left and come back since.
+
+    Who was there when the campaign began joined before their message's occasion, which is the campaign's beginning.
+    """
+    if campaign.trigger != "on_joined" or person.joined_at is None:
+        return waiting.occurred_at if campaign.trigger == "on_joined" else person.joined_at
+    return min(waiting.occurred_at, person.joined_at)
 
 
 def _left(

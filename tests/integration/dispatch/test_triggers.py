@@ -19,6 +19,9 @@ from tests.world import World, change, create
 GOLD = {"traits": {"gold": {"operator": "eq", "value": "yes"}}}
 RICH = {"traits": {"rich": {"operator": "eq", "value": "yes"}}}
 NO_CAPS = {"frequency_caps": ()}
+JOINED_AT = """
+SELECT joined_at FROM customer_segment_memberships JOIN customers USING (customer_id) WHERE external_id = $1
+"""
 
 
 async def gold(database: Database) -> str:
@@ -135,7 +138,9 @@ class TestJoined:
         shop.publish([registered("ann"), traits("ann", gold="yes")])
         shop.wait_idle()
         only_new = await begin(database, campaign(segment_id, options=NO_CAPS))
-        all_there = await begin(database, campaign(segment_id, options=NO_CAPS | {"include_existing": True}))
+        existing = NO_CAPS | {"include_existing": True}
+        said = "Since {{ segment.joined_at }}"
+        all_there = await begin(database, campaign(segment_id, options=existing, content=said))
         shop.publish([registered("bob"), traits("bob", gold="yes")])
         for slot in range(2):
             shop.start("dispatch", slot)
@@ -144,3 +149,10 @@ class TestJoined:
         assert [row["external_id"] for row in await rows(database, only_new)] == ["bob"]
         assert [row["external_id"] for row in await rows(database, all_there)] == ["ann", "bob"]
         assert len(requested(shop)) == 3
+        texts = {one.data["customer"]["external_id"]: one.data["content"]["text"] for one in requested(shop)}
+        assert texts["ann"] == f"Since {instants.to_text(await _joined_at(database, 'ann'))}"
+
+
+async def _joined_at(database: Database, customer: str) -> int:
+    async with database.session() as connection:
+        return instants.from_datetime(await connection.fetchval(JOINED_AT, customer))
