@@ -15,6 +15,8 @@ AUTH_CODES: Final = frozenset((530, 534, 535, 538))
 #: The mailbox does not exist, is not here, is not written so.
 NO_SUCH_ADDRESS: Final = frozenset((550, 551, 553))
 TOO_LARGE: Final = 552
+#: Of X.2.*: unspecified, and disabled.
+MAILBOX_GONE: Final = (0, 1)
 
 _ENHANCED = re.compile(r"([245])\.(\d{1,3})\.(\d{1,3})\b")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
@@ -54,6 +56,7 @@ def _is_address_gone(code: int, text: str) -> bool:
     """Whether the address does not exist, as the enhanced status (RFC 3463) says, else the code.
 
     550 5.7.1 is a policy, such as a block list that our relay is on: taken for a bounce, it would suppress everybody.
+    550 5.2.2 is a full mailbox, and 5.2.3 a mail that is too long for it: the address is there.
     """
     found = _ENHANCED.match(text.lstrip())
     if found is None:
@@ -61,4 +64,4 @@ def _is_address_gone(code: int, text: str) -> bool:
     subject, detail = int(found[2]), int(found[3])
     if subject == 1:
         return detail not in (7, 8)  # those two are about the sender
-    return code in NO_SUCH_ADDRESS and subject in (0, 2)
+    return code in NO_SUCH_ADDRESS and (subject == 0 or (subject == 2 and detail in MAILBOX_GONE))
