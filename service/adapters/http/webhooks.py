@@ -203,11 +203,10 @@ def _retry_after_seconds(value: str | None, now: float) -> float | None:
         return min(float(value), RETRY_AFTER_SECONDS_MAX)
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
+        return min(max(0.0, at.timestamp() - now), RETRY_AFTER_SECONDS_MAX)
+    except (ValueError, ArithmeticError):  # a zone may be beyond all measure
         return None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=UTC)
-    return min(max(0.0, at.timestamp() - now), RETRY_AFTER_SECONDS_MAX)
 
 
 def webhook_transport(settings: Settings, channel: str) -> WebhookTransport | None:

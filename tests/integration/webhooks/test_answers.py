@@ -58,6 +58,7 @@ class TestAnswers:
             ("-5", None),
             ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
             ("Wed, 99 Oct 2015 07:28:00 GMT", None),
+            ("Wed, 21 Oct 2015 07:28:00 +99999999999999999999", None),
         ],
     )
     async def test_retry_after(self, status: int, said: str, seconds: float | None) -> None:
