@@ -74,6 +74,8 @@ class TestInbox:
         b"no header at all",
         b"Subject: =?utf-8?b?!!!?= =?nope?q?x?=\r\n\r\nx",
         b"Subject: \xff\xfe\r\nContent-Type: text/plain; charset=nope\r\n\r\n\xff\xfe",
+        b"Content-Type: text/plain; charset=idna\r\n\r\n\xff\xfe",
+        b"Content-Type: text/html; charset=undefined\r\n\r\nx",
         b"Content-Type: multipart/alternative; boundary=b\r\n\r\n--b\r\n",
         b"Content-Type: text/html\r\nContent-Transfer-Encoding: base64\r\n\r\n!!!not base64",
         b'From: "\r\nTo: <<>>,,;:\r\nDate: never\r\nMessage-ID: <<\r\n\r\nx',

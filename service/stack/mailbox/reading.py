@@ -59,7 +59,7 @@ def _body(mail: EmailMessage, subtype: str) -> str | None:
                 continue
             try:
                 return payload.decode(part.get_content_charset() or "utf-8", errors="replace")
-            except LookupError:
+            except (LookupError, UnicodeError):  # no such charset; one that cannot replace what it does not know
                 return payload.decode("utf-8", errors="replace")
     return None
 
