@@ -51,10 +51,11 @@ LEASE_SECONDS: Final = 10.0
 
 
 class Done(NamedTuple):
-    """What came of one transaction."""
+    """What came of one transaction; `sent` left by the topic."""
 
-    claimed: int
-    leases: list[Lease]
+    claimed: int = 0
+    leases: Sequence[Lease] = ()
+    sent: int = 0
 
 
 class Decider:
@@ -83,7 +84,7 @@ class Decider:
         async with self._runtime.database.batch() as connection:
             campaign = await messages.live_campaign(connection, campaign_id)
             if campaign is None:
-                return Done(0, [])
+                return Done()
             is_trial = await self._is_trial(connection, campaign)
             now = self._runtime.clock()
             claimed = await messages.claim(connection, campaign_id, now, min(limit, TRIAL) if is_trial else limit)
@@ -91,7 +92,7 @@ class Decider:
             if claimed:
                 made = await self._settle(connection, campaign, claimed, now, way)
         if made is None:
-            return Done(0, [])
+            return Done()
         crash_point("messages-committed")
         self._count(campaign, made, now)
         if is_trial:
@@ -100,7 +101,7 @@ class Decider:
                 self._suspects.add(campaign.id)
         if campaign.id in self._suspects:
             await self._look_at_trial(campaign)
-        return Done(len(claimed), made.leases)
+        return Done(len(claimed), made.leases, sum(one.state == Message.SENT for one in made.settled))
 
     async def _settle(
         self, connection: Any, campaign: Campaign, claimed: Sequence[Waiting], now: int, way: Way | None

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import structlog
 
-from producers.deciding import Decider
+from producers.deciding import Decider, Done
 from producers.recalling import Recaller
 from producers.scheduling import Scheduler
 from producers.sending import Sender
@@ -110,11 +110,15 @@ class Dispatcher:
         return has_more
 
     async def _decide_some(self, one: Standing, sender: Sender | None, limit: int) -> bool:
+        done = Done()
         try:
             done = await self._decider.decide(one.campaign.id, limit, None if sender is None else sender.way)
         except TemplateError as error:
             await self._pause(one, str(error))
             return False
+        finally:
+            if sender is None:  # what was suppressed or waits has not left, and must not slow down what does
+                self._rates.give_back(one.campaign.channel, limit - done.sent)
         if sender is None:
             return bool(done.claimed)
         sender.take(done.leases)

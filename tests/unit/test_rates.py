@@ -90,3 +90,15 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_domain_of(address: str | None, domain: str | None) -> None:
     """Domains are compared in small letters."""
     assert domain_of(address) == domain
+
+
+def test_what_nobody_used() -> None:
+    """Tokens that are given back can be taken at once; no more than a second's worth is ever kept."""
+    limits = Rates({"sms": 5}, {})
+    assert [limits.take("sms", None, 0.0) for _ in range(6)][:5] == [0.0] * 5
+    limits.give_back("sms", 3)
+    assert [bool(limits.take("sms", None, 0.0)) for _ in range(4)] == [False, False, False, True]
+    limits.give_back("sms", 100)
+    assert [bool(limits.take("sms", None, 0.0)) for _ in range(6)] == [False] * 5 + [True]
+    limits.give_back("email", 100)
+    assert limits.take("email", None, 0.0) == 0.0

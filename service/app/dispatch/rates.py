@@ -65,6 +65,12 @@ class Rates:
                 one.tokens -= 1
         return wait
 
+    def give_back(self, channel: str, count: int) -> None:
+        """Puts so many tokens back that nobody used; no bucket gets fuller than full."""
+        bucket = self._channels.get(channel)
+        if bucket is not None:
+            bucket.tokens = min(bucket.size, bucket.tokens + count)
+
     def _channel(self, channel: str, now: float) -> _Bucket | None:
         limit = self._per_second.get(channel)
         if limit is None:
