@@ -89,9 +89,8 @@ def discount_given(
         return 0
     subtotal = _subtotal(lines)
     base = Fraction(total) if subtotal is None else subtotal * _MINOR
-    if kind == "percentage":
-        return _whole(base * Fraction(amount) / _PERCENT)
-    return _whole(max(Fraction(0), min(Fraction(amount) * _MINOR, base)))
+    worth = base * Fraction(amount) / _PERCENT if kind == "percentage" else min(Fraction(amount) * _MINOR, base)
+    return _whole(max(Fraction(0), worth))
 
 
 def _amount(given: str | None) -> Fraction | None:

@@ -34,6 +34,13 @@ def test_without_prices_the_total_counts() -> None:
     assert discount_given(None, unpriced, 8_500, None, None) == 0
 
 
+@pytest.mark.parametrize("kind", ["percentage", "fixed"])
+def test_no_discount_is_negative(kind: str) -> None:
+    """Lines may sum up to less than nothing, such as those of goods that are taken back; no code cost less for it."""
+    lines = (Line(Decimal(1), Decimal("10.00")), Line(Decimal(1), Decimal("-50.00")))
+    assert discount_given(None, lines, 0, kind, Decimal(15)) == 0
+
+
 def test_each_discount_counts_once() -> None:
     """((85 + 15) - (10 + 15)) / 25, and nothing where nothing was spent."""
     costs = costs_of(5, Decimal(0), Decimal(10), 1_500)
