@@ -45,6 +45,17 @@ class TestMoney:
         assert (found["roi"], found["roi_defined"]) == (Decimal("81.52"), True)
         assert found["delivered"] == 0
 
+    async def test_an_amount_that_is_none(self, database: Database) -> None:
+        """What the order says of a code may be no amount; its lines count then as if it said nothing."""
+        campaign_id = await add_campaign(
+            database, discount_code="PART", discount_type="percentage", discount_amount=Decimal(15)
+        )
+        await add_messages(database, campaign_id, ["c1"], sent_at=to_datetime(START))
+        items = [{"product_id": "p", "quantity": 2, "unit_price": "50.00"}]
+        codes = [{"code": "PART", "amount": "free"}]
+        await world(database, [order("c1", "o1", to_text(START + DAY), "85", discount_codes=codes, items=items)], END)
+        assert (await self._found(database, campaign_id))["discount_given"] == "15.00"
+
     async def test_a_percentage_of_the_lines(self, database: Database) -> None:
         """Where the order does not say what the code took off, its lines do, else its total."""
         campaign_id = await add_campaign(

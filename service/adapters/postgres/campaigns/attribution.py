@@ -29,7 +29,7 @@ class Credit(NamedTuple):
         owner_id: to whom the message went.
         is_unique: the code was that recipient's alone.
         given: what the order says the code took off, as it stands in the event; None where it does not.
-        items: its lines as JSON, where `given` is missing.
+        items: its lines as JSON, where `given` is missing or may be no amount.
     """
 
     campaign_id: UUID
@@ -159,7 +159,7 @@ won AS (
         LEFT JOIN back USING (customer_id, order_id)
 )
 SELECT campaign_id, message_id, customer_id, order_id, placed_at, total, revenue, code, owner_id, is_unique, given,
-    CASE WHEN code IS NOT NULL AND given IS NULL THEN (
+    CASE WHEN code IS NOT NULL AND coalesce(given !~ '^[0-9]+([.][0-9]+)?$', true) THEN (
         SELECT f.items::text FROM order_facts f
         WHERE f.customer_id = won.customer_id AND f.order_id = won.order_id AND f.items IS NOT NULL AND f.time <= :as_of
         {LATEST} LIMIT 1
