@@ -152,5 +152,11 @@ class Campaign(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def holds_uncertain(self) -> bool:
-        """Whether a message of which nobody can tell if it left stays where it is: at most once, not at least once."""
-        return (self.options.on_uncertain or ("hold" if self.is_marketing else "resend")) == "hold"
+        """Whether a message of which nobody can tell if it left stays where it is: at most once, not at least once.
+
+        Only e-mail may: who takes requests knows one that comes again by its id.
+        """
+        return (
+            self.channel == "email"
+            and (self.options.on_uncertain or ("hold" if self.is_marketing else "resend")) == "hold"
+        )

@@ -183,7 +183,8 @@ async def take_back(connection: Any, now: int) -> list[tuple[str, str]]:
 
 def _taken_back(row: Any, now: int) -> tuple[Any, ...]:
     message_id = row["message_id"]
-    if row["has_begun"] and row["is_held"]:
+    is_held = row["is_held"] and row["channel"] == "email"  # others know a message that comes again by its id
+    if row["has_begun"] and is_held:
         error = "The process that sent it ended before it could tell."
         return message_id, Message.UNCERTAIN, "process_ended", to_datetime(now), 1, error
     state, reason = (Message.SUPPRESSED, CANCELLED) if row["is_over"] else (Message.PENDING, None)
