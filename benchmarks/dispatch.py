@@ -46,7 +46,6 @@ DROPPED_SECONDS: Final = 3
 TICK_SECONDS: Final = 0.01
 LOOK_SECONDS: Final = 0.25
 SECONDS_MAX: Final = 900
-CONNECTIONS: Final = 8
 SECRET: Final = "a secret of the benchmark, long enough for links"  # noqa: S105
 SEGMENT: Final = UUID(int=2)
 #: One segment, all are in it, and may be written to. $1 is its id.
@@ -77,6 +76,7 @@ def main() -> None:
     parser = arguments("dispatch", __doc__, "5 s of joins, 5,000 mails, 50,000 members")
     parser.add_argument("--only", choices=("joins", "mails", "audience"))
     parser.add_argument("--rate", type=int, default=500, help="joins a second")
+    parser.add_argument("--connections", type=int, default=8, help="to the mail server")
     chosen = parser.parse_args()
     configure_logs("console", "WARNING", "benchmark")
     logs = Path(tempfile.mkdtemp(prefix="segments-bench-logs-"))
@@ -96,7 +96,7 @@ async def _measure(servers: Servers, chosen: argparse.Namespace, logs: Path) -> 
             f" each once; load {one['load']}"
         )
     if chosen.only in (None, "mails"):
-        found["mails"] = one = await mails(servers, logs, 5_000 if chosen.quick else 100_000)
+        found["mails"] = one = await mails(servers, logs, 5_000 if chosen.quick else 100_000, chosen.connections)
         print(
             f"{one['mails']:,} mails: {one['rate']:,.0f}/s, the server alone {one['bare']}, ratio {one['ratio']:.2f};"
             f" dispatcher {one['mb_start']:.0f} MB, most {one['mb_max']:.0f} MB; load {one['load']}"
@@ -188,7 +188,7 @@ async def _read(run: Run, joined: dict[str, float], asked: dict[str, list[float]
         await consumer.stop()
 
 
-async def mails(servers: Servers, logs: Path, count: int) -> dict[str, Any]:
+async def mails(servers: Servers, logs: Path, count: int, connections: int) -> dict[str, Any]:
     """Mails a second of a campaign beside what the server takes.
 
     Raises:
@@ -196,10 +196,10 @@ async def mails(servers: Servers, logs: Path, count: int) -> dict[str, Any]:
     """
     with mail.sink() as port:
         run = await _filled(
-            servers, "mails", count, SMTP_URL=f"smtp://127.0.0.1:{port}", SMTP_CONNECTIONS_MAX=CONNECTIONS
+            servers, "mails", count, SMTP_URL=f"smtp://127.0.0.1:{port}", SMTP_CONNECTIONS_MAX=connections
         )
-        await mail.bare(port, count // 20, CONNECTIONS)
-        before = await mail.bare(port, count // 2, CONNECTIONS)
+        await mail.bare(port, count // 20, connections)
+        before = await mail.bare(port, count // 2, connections)
         with Roles(run, logs) as roles:
             process = psutil.Process(roles.start("dispatch"))
             roles.start("relay")
@@ -210,7 +210,7 @@ async def mails(servers: Servers, logs: Path, count: int) -> dict[str, Any]:
             ended, memory = await _until(run, made.id, "sent", process)
             roles.check()
             states = await _states(run, made.id)
-        after = await mail.bare(port, count // 2, CONNECTIONS)
+        after = await mail.bare(port, count // 2, connections)
     await run.drop()
     if states != {"sent": count}:
         raise RuntimeError(states)
