@@ -27,6 +27,19 @@ class Waiting(NamedTuple):
     traceparent: str | None
 
 
+class Recalled(NamedTuple):
+    """A message that was requested and is not to be sent any more.
+
+    Attributes:
+        traceparent: of what caused it.
+    """
+
+    customer_id: UUID
+    occasion: str
+    message_id: UUID
+    traceparent: str | None
+
+
 class Person(NamedTuple):
     """A customer as a message needs them; None where missing.
 

@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
 
 from service.app.campaigns.templates import Rendered
-from service.app.dispatch.model import Person, Waiting
+from service.app.dispatch.model import Person, Recalled, Waiting
 from service.app.outgoing import OutgoingRecord
 from service.core import instants
 from service.core.campaigns.identity import message_id
@@ -25,30 +25,6 @@ _KINDS: Final = {"email": "email", "sms": "phone"}
 _BY_ID: Final = "customer_id"
 
 _encoder: Final = msgspec.json.Encoder(decimal_format="string")
-
-
-class Told(Protocol):
-    """A message of which the topic speaks."""
-
-    @property
-    def customer_id(self) -> UUID:
-        """Whom to."""
-        ...
-
-    @property
-    def occasion(self) -> str:
-        """Of this customer, in this campaign."""
-        ...
-
-    @property
-    def message_id(self) -> UUID:
-        """The message's."""
-        ...
-
-    @property
-    def traceparent(self) -> str | None:
-        """Of what caused it."""
-        ...
 
 
 def address_of(campaign: Campaign, person: Person) -> str | None:
@@ -129,7 +105,7 @@ def requested_record(
     return _record(topic, REQUESTED, str(waiting.message_id), campaign.id, waiting, data, now)
 
 
-def cancelled_record(topic: str, campaign_id: UUID, message: Told, now: int) -> OutgoingRecord:
+def cancelled_record(topic: str, campaign_id: UUID, message: Recalled, now: int) -> OutgoingRecord:
     """What was requested need not be sent any more, for its campaign was cancelled."""
     data = {"message_id": str(message.message_id), "reason": "campaign_cancelled"}
     event_id = str(message_id(campaign_id, message.customer_id, f"{message.occasion}:cancelled"))
@@ -152,7 +128,7 @@ def issued_record(topic: str, campaign: Campaign, waiting: Waiting, code: str, n
 
 
 def _record(
-    topic: str, kind: str, event_id: str, campaign_id: UUID, message: Told, data: dict[str, Any], now: int
+    topic: str, kind: str, event_id: str, campaign_id: UUID, message: Waiting | Recalled, data: dict[str, Any], now: int
 ) -> OutgoingRecord:
     key = str(message.customer_id).encode()
     headers = [

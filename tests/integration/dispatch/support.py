@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from dataclasses import dataclass, field
@@ -107,6 +108,13 @@ async def state_of(database: Database, campaign_id: UUID) -> tuple[str, str | No
     """Of a campaign: its state, and why it failed."""
     async with database.session() as connection:
         return tuple(await connection.fetchrow(STATE, campaign_id))
+
+
+async def until_state(database: Database, campaign_id: UUID, state: str) -> None:
+    """Waits until a campaign is in this state."""
+    async with asyncio.timeout(30):
+        while (await state_of(database, campaign_id))[0] != state:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.1)
 
 
 @dataclass

@@ -17,7 +17,17 @@ from service.core import instants
 from service.core.campaigns.identity import message_id
 from service.core.identity import customer_uuid
 from tests.integration.dispatch.conftest import start
-from tests.integration.dispatch.support import begin, campaign, now, outcomes, registered, requested, rows, state_of
+from tests.integration.dispatch.support import (
+    begin,
+    campaign,
+    now,
+    outcomes,
+    registered,
+    requested,
+    rows,
+    state_of,
+    until_state,
+)
 from tests.world import World, create
 
 RETRY_NOW = "UPDATE campaign_messages SET retry_at = now() WHERE campaign_id = $1 AND state = 'pending'"
@@ -30,6 +40,14 @@ FROM (SELECT gen_random_uuid() AS customer_id FROM generate_series(1, $2)) k
 """
 STATES = "SELECT state, reason, count(*) FROM campaign_messages WHERE campaign_id = $1 GROUP BY 1, 2 ORDER BY 1"
 BREAK = "ALTER TABLE campaign_messages ADD CONSTRAINT broken CHECK (campaign_id <> '{}' OR state = 'pending')"
+#: A triggered campaign's: three of each customer.
+REQUESTED = """
+INSERT INTO campaign_messages (customer_id, campaign_id, occasion, message_id, channel, category, priority, state,
+    sent_at, occurred_at, due_at, expires_at)
+SELECT k.customer_id, $1, 'join:' || n, gen_random_uuid(), 'sms', 'marketing', 50, 'sent', now(), now(), now(),
+    now() + interval '1 day'
+FROM (SELECT gen_random_uuid() AS customer_id FROM generate_series(1, $2)) k CROSS JOIN generate_series(1, 3) n
+"""
 EXPIRE = """
 UPDATE campaign_messages SET expires_at = now() - interval '1 second'
 WHERE message_id IN (SELECT message_id FROM campaign_messages WHERE campaign_id = $1 LIMIT 3)
@@ -37,20 +55,12 @@ WHERE message_id IN (SELECT message_id FROM campaign_messages WHERE campaign_id 
 PEOPLE = ("ann", "bob", "eve")
 
 
-def failed(message: object) -> dict:
-    """A provider could not deliver, and asks for another attempt."""
+def told(kind: str, message: object, **details: object) -> dict:
+    """What a provider tells of a message."""
     moment = instants.to_text(now())
-    data = {"message_id": str(message), "occurred_at": moment, "details": {"retryable": True, "code": "busy"}}
+    data = {"message_id": str(message), "occurred_at": moment, "details": details}
     head = {"specversion": "1.0", "id": uuid4().hex, "source": "/provider", "time": moment}
-    return head | {"type": "campaign.message.failed", "data": data}
-
-
-def delivered(message: object) -> dict:
-    """It has arrived."""
-    moment = instants.to_text(now())
-    data = {"message_id": str(message), "occurred_at": moment, "details": {}}
-    head = {"specversion": "1.0", "id": uuid4().hex, "source": "/provider", "time": moment}
-    return head | {"type": "campaign.message.delivered", "data": data}
+    return head | {"type": f"campaign.message.{kind}", "data": data}
 
 
 class TestOver:
@@ -67,11 +77,11 @@ class TestOver:
         assert await state_of(database, made) == ("sent", None)
 
         ann = message_id(made, customer_uuid("ann"), "once")
-        await _tell(shop, failed(ann))
-        await _until_state(database, made, "sending")
+        await _tell(shop, told("failed", ann, retryable=True, code="busy"))
+        await until_state(database, made, "sending")
         async with database.session() as connection:
             await connection.execute(RETRY_NOW, made)
-        await _until_state(database, made, "sent")
+        await until_state(database, made, "sent")
         shop.wait_idle()
         attempts = [one.data["attempt"] for one in requested(shop) if one.event_id == str(ann)]
         assert attempts == [1, 2]
@@ -111,7 +121,8 @@ class TestRecalled:
         start(shop)
         shop.publish([registered(one) for one in PEOPLE])
         shop.wait_idle()
-        await _tell(shop, delivered(message_id(made, customer_uuid("eve"), await _occasion(database, made, "eve"))))
+        eve = message_id(made, customer_uuid("eve"), await _occasion(database, made, "eve"))
+        await _tell(shop, told("delivered", eve))
         shop.wait_idle()
         await _cancel(database, made)
         shop.wait_idle()
@@ -135,13 +146,15 @@ class TestRecalled:
         assert set((await outcomes(database, other)).values()) == {("sent", None)}
 
     async def test_by_slices(self, shop: World, database: Database) -> None:
-        """A million requests are called back in many transactions, each request once; the expired are left."""
-        count = schedule.SLICE * 2 + 7
+        """A million requests are called back in many transactions, each request once; the expired are left.
+
+        Customers have three requests each, so that slices end in the middle of one.
+        """
+        count = schedule.SLICE * 2 + 1
         segment_id = (await create(database, {"all": {}}, instants.to_text(now())))["all"]
         made = await begin(database, campaign(segment_id, trigger="once", state="paused"))
         async with database.session() as connection:
-            await connection.execute(WAITING, made, count + 3)
-            await connection.execute("UPDATE campaign_messages SET state = 'sent', sent_at = now()")
+            await connection.execute(REQUESTED, made, (count + 3) // 3)
             await connection.execute(EXPIRE, made)
         await _cancel(database, made)
         start(shop)
@@ -184,13 +197,6 @@ async def _occasion(database: Database, campaign_id: UUID, customer: str) -> str
 
 async def _nap() -> None:
     await asyncio.sleep(0.1)
-
-
-async def _until_state(database: Database, campaign_id: object, state: str) -> None:
-    give_up = time.monotonic() + 30
-    while (await state_of(database, campaign_id))[0] != state:
-        assert time.monotonic() < give_up
-        await _nap()
 
 
 async def _tell(shop: World, event: dict) -> None:

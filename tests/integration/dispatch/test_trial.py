@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from uuid import UUID
-
 from service.adapters.postgres.database import Database
 from service.core import instants
 from tests.integration.dispatch.conftest import start
-from tests.integration.dispatch.support import begin, campaign, now, registered, set_state, state_of
+from tests.integration.dispatch.support import begin, campaign, now, registered, set_state, state_of, until_state
 from tests.world import World, create
 
 #: As a dispatcher leaves them that dies before it looks at what came of its messages.
@@ -23,13 +19,6 @@ FROM generate_series(1, $2)
 WHY = "SELECT reason FROM campaign_state_changes WHERE campaign_id = $1 AND to_state = 'paused'"
 
 
-async def _until_state(database: Database, campaign_id: UUID, state: str, world: World) -> None:
-    give_up = time.monotonic() + 30
-    while (await state_of(database, campaign_id))[0] != state:
-        assert time.monotonic() < give_up, world.logs()
-        await asyncio.sleep(0.1)
-
-
 async def test_seen_by_whoever_comes_after(shop: World, database: Database) -> None:
     """More than 10 of the first 200 could not be rendered, and nobody has paused it; once is enough."""
     segment_id = (await create(database, {"all": {}}, instants.to_text(now())))["all"]
@@ -38,7 +27,7 @@ async def test_seen_by_whoever_comes_after(shop: World, database: Database) -> N
         await connection.execute(UNFIT, made, 200)
     start(shop)
     shop.publish([registered("ann")])
-    await _until_state(database, made, "paused", shop)
+    await until_state(database, made, "paused")
 
     await set_state(database, made, "active")
     shop.kill("dispatch")

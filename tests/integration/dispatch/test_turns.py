@@ -9,8 +9,14 @@ from uuid import UUID, uuid4
 from service.adapters.postgres.campaigns import attempts, messages, triggers
 from service.adapters.postgres.campaigns.store import PostgresCampaigns
 from service.adapters.postgres.database import Database
-from tests.integration.dispatch.support import begin, campaign
+from tests.integration.dispatch.support import begin, campaign, now
 
+LAPSED = """
+INSERT INTO campaign_messages (customer_id, campaign_id, occasion, message_id, channel, category, priority, state,
+    attempt_token, lease_expires_at, occurred_at, due_at, expires_at)
+VALUES (gen_random_uuid(), $1, 'once', gen_random_uuid(), 'email', 'marketing', 50, 'leased', gen_random_uuid(), now(),
+    now(), now(), now() + interval '1 day')
+"""
 HELD_SECONDS = 0.3
 LASTS_SECONDS = 6.0
 
@@ -30,6 +36,12 @@ async def journal_on(database: Database, campaign_id: UUID, until: float) -> Non
         async with database.batch() as connection:
             await attempts._share(connection, [campaign_id])
             await asyncio.sleep(HELD_SECONDS)
+
+
+async def can_be_changed(database: Database, campaign_id: UUID) -> None:
+    """Raises TimeoutError where somebody holds the campaign."""
+    async with asyncio.timeout(LASTS_SECONDS), database.transaction() as connection:
+        assert await PostgresCampaigns(connection).lock(campaign_id) is not None
 
 
 class TestTurns:
@@ -59,5 +71,13 @@ class TestTurns:
         campaign_id = await begin(database, campaign(str(segment_id)))
         async with database.batch() as firing:
             assert await triggers.listening(firing, [segment_id])
-            async with asyncio.timeout(LASTS_SECONDS), database.transaction() as connection:
-                assert await PostgresCampaigns(connection).lock(campaign_id) is not None
+            await can_be_changed(database, campaign_id)
+
+    async def test_lapsed_leases_keep_nobody_waiting(self, database: Database) -> None:
+        """Nor while messages of a process that died are taken back."""
+        campaign_id = await begin(database, campaign(str(uuid4())))
+        async with database.batch() as connection:
+            await connection.execute(LAPSED, campaign_id)
+        async with database.batch() as reaping:
+            assert await attempts.take_back(reaping, now())
+            await can_be_changed(database, campaign_id)

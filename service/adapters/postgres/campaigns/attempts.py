@@ -45,10 +45,12 @@ FROM unnest($1::uuid[], $2::uuid[]) AS u (message_id, token)
 WHERE m.message_id = u.message_id AND m.attempt_token = u.token AND m.lease_expires_at > clock_timestamp()
 """
 #: Campaigns are not locked for it: what waits again though its campaign was cancelled meanwhile is seen to afterwards.
+#: `is_held` as Campaign.holds_uncertain.
 LAPSED: Final = """
 SELECT m.message_id, m.channel, m.attempt_began_at IS NOT NULL AS has_begun,
-    COALESCE(c.options ->> 'on_uncertain', CASE c.category WHEN 'marketing' THEN 'hold' ELSE 'resend' END) = 'hold'
-        AS is_held,
+    m.channel = 'email' AND 'hold' = COALESCE(
+        c.options ->> 'on_uncertain', CASE c.category WHEN 'marketing' THEN 'hold' ELSE 'resend' END
+    ) AS is_held,
     c.is_deleted OR c.state = ANY($2::text[]) AS is_over
 FROM campaign_messages m JOIN customer_segment_campaigns c ON c.id = m.campaign_id
 WHERE m.state = 'leased' AND m.lease_expires_at <= clock_timestamp()
@@ -183,8 +185,7 @@ async def take_back(connection: Any, now: int) -> list[tuple[str, str]]:
 
 def _taken_back(row: Any, now: int) -> tuple[Any, ...]:
     message_id = row["message_id"]
-    is_held = row["is_held"] and row["channel"] == "email"  # others know a message that comes again by its id
-    if row["has_begun"] and is_held:
+    if row["has_begun"] and row["is_held"]:
         error = "The process that sent it ended before it could tell."
         return message_id, Message.UNCERTAIN, "process_ended", to_datetime(now), 1, error
     state, reason = (Message.SUPPRESSED, CANCELLED) if row["is_over"] else (Message.PENDING, None)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from uuid import UUID
 
 from service.adapters.postgres.campaigns.schedule import SLICE
+from service.app.dispatch.model import Recalled
 from service.core.instants import to_datetime
 
 #: Why a message that is `sent` says more than that.
@@ -35,15 +36,6 @@ UPDATE customer_segment_campaigns SET recalled_up_to = $2, recalled_at = CASE WH
 WHERE id = $1
 """
 FIRST: Final = UUID(int=0)
-
-
-class Recalled(NamedTuple):
-    """A message that is not to be sent any more."""
-
-    customer_id: UUID
-    occasion: str
-    message_id: UUID
-    traceparent: str | None
 
 
 async def unrecalled(connection: Any, campaigns_max: int) -> list[tuple[UUID, str]]:
